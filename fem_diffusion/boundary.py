@@ -1,0 +1,77 @@
+"""Conditions on a named boundary. Conditions on one boundary combine; a boundary that is not named has no flux."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import model_validator
+
+from .errors import InputError
+from .field import Field, FieldOf
+from .record import Record
+from .units import Quantity
+
+BySpecies = dict[str, Annotated[Field, FieldOf("")]]
+
+
+class Wetting(Record):
+    """A wall that the phase rich in the (first) species meets at `contact_angle`, measured through that phase.
+
+    Its surface energy is g(c) = -sigma cos(theta) h(c), with sigma the interface energy of the two bulk phases (Young's law).
+    """
+
+    label = "[boundary] wetting"
+
+    contact_angle: Annotated[float, Quantity("rad", minimum=0.0, maximum=math.pi)]
+
+    @model_validator(mode="after")
+    def _has_unit(self) -> Self:
+        if getattr(self.contact_angle, "plain", False):
+            raise ValueError(f"contact_angle = {self.contact_angle:g} has no unit: write '60 deg' or '1.05 rad'")
+        return self
+
+
+class Boundary(Record):
+    """Conditions on one boundary.
+
+    concentration:      a reservoir: fixes c, and mu = df/dc at that c unless chemical_potential is given too
+    chemical_potential: fixes mu, J/m^3
+    flux:               outward J.n, m/s
+    wetting:            contact angle
+    """
+
+    label = "[boundary]"
+
+    concentration: BySpecies = {}
+    chemical_potential: dict[str, Annotated[Field, FieldOf("J/m^3")]] = {}
+    flux: dict[str, Annotated[Field, FieldOf("m/s")]] = {}
+    wetting: Wetting | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.flux:
+            if name in self.concentration or name in self.chemical_potential:
+                raise ValueError(f"'{name}' has both a flux and a fixed value: give one of them")
+        return self
+
+    @property
+    def species(self) -> set[str]:
+        return {*self.concentration, *self.chemical_potential, *self.flux}
+
+    @property
+    def open(self) -> bool:
+        """Whether matter can pass."""
+        return bool(self.species)
+
+
+def read(name: str, table: object) -> Boundary:
+    """The table [boundary.name]; InputError names it."""
+    if isinstance(table, Boundary):
+        return table
+    if not isinstance(table, dict):
+        raise InputError(f"[boundary.{name}] = {table!r}: must be a table, for example [boundary.{name}] with concentration = {{ A = 0.2 }}")
+    try:
+        return Boundary(**table)
+    except InputError as error:
+        raise InputError(str(error).replace("[boundary]", f"[boundary.{name}]")) from None

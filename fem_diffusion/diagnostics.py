@@ -1,0 +1,132 @@
+"""What is known of a state as numbers: the columns of history.csv."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import basix
+import numpy as np
+from dolfinx import geometry as geo
+from mpi4py import MPI
+
+from . import compat
+from .errors import InputError
+from .integrator import Step
+from .parallel import global_sum
+from .problem import Average, Probe
+from .system import System
+
+
+class Columns:
+    """Names and values of a row of history.csv, in the problem's units (SI, if it has units).
+
+    step, time, dt, newton_iterations, linear_iterations, energy, dissipation; mass, min and max of each species (the named balance too);
+    the outward flux of each through each boundary with a condition; probes; averages.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        d = system.geometry.dimension
+        unit = system.scales.factor
+        self._time, self._volume = unit("s"), system.scales.length**d
+        self._energy = unit("J/m^3") * self._volume
+        self._potential = unit("J/m^3")
+        self._species = [*system.model.names, *([system.model.balance] if system.model.balance else [])]
+        self._probes = [(probe.name, _Locator(system, probe)) for probe in system.problem.output.probe]
+        self._averages = [(average.name, _average_weights(system, average)) for average in system.problem.output.average]
+
+    def row(self, step: Step) -> dict[str, float]:
+        """All columns for the state that u holds."""
+        system = self._system
+        row: dict[str, float] = {
+            "step": step.number,
+            "time": step.time * self._time,
+            "dt": step.dt * self._time,
+            "newton_iterations": step.newton_iterations,
+            "linear_iterations": step.linear_iterations,
+            "energy": step.energy * self._energy,
+            "dissipation": step.dissipation * self._energy / self._time,
+        }
+        volume = float(global_sum(system.comm, system.volume.sum()))
+        closed = self._closed(system.concentrations)
+        low, high = closed.min(axis=0, initial=np.inf), closed.max(axis=0, initial=-np.inf)
+        low, high = system.comm.allreduce(low, op=_MIN), system.comm.allreduce(high, op=_MAX)
+        masses = self._with_balance(system.masses(), volume)
+        for i, name in enumerate(self._species):
+            row |= {f"mass_{name}": masses[i] * self._volume, f"min_{name}": low[i], f"max_{name}": high[i]}
+        flux = self._volume / self._time  # of int J.n ds: fraction times volume per time
+        for boundary in system.problem.boundary:
+            through = np.array([step.fluxes[name, boundary] for name in system.model.names])
+            for name, value in zip(self._species, self._with_balance(through, 0.0), strict=True):
+                row[f"flux_{name}_{boundary}"] = value * flux
+        for probe, locator in self._probes:
+            values = locator.values()
+            row |= {f"{name}_{probe}": c for name, c in zip(self._species, self._with_balance(values[: system.n], 1.0), strict=True)}
+            row |= {f"mu_{name}_{probe}": mu * self._potential for name, mu in zip(system.model.names, values[system.n :], strict=True)}
+        for average, weights in self._averages:
+            total = float(global_sum(system.comm, weights.sum()))
+            means = np.asarray(global_sum(system.comm, weights @ closed)) / total
+            row |= {f"mean_{name}_{average}": mean for name, mean in zip(self._species, means, strict=True)}
+        return row
+
+    def _closed(self, c: np.ndarray) -> np.ndarray:
+        """(vertices, species) with the named balance."""
+        return np.column_stack([c, 1 - c.sum(axis=1)]) if self._system.model.balance else c
+
+    def _with_balance(self, values: np.ndarray, total: float) -> np.ndarray:
+        return np.append(values, total - values.sum()) if self._system.model.balance else values
+
+
+def _elementwise(operation: Any) -> MPI.Op:
+    return MPI.Op.Create(lambda a, b, _: operation(a, b), commute=True)
+
+
+_MIN, _MAX = _elementwise(np.minimum), _elementwise(np.maximum)
+
+
+class _Locator:
+    """The cell that holds a probe's point, and the weights of its vertices there."""
+
+    def __init__(self, system: System, probe: Probe) -> None:
+        self._system = system
+        mesh, d = system.geometry.mesh, system.geometry.dimension
+        if len(probe.at) not in (d, 3):
+            raise InputError(f"[[output.probe]] {probe.name}: at has {len(probe.at)} numbers, the mesh has {d} dimensions")
+        point = np.zeros((1, 3))
+        point[0, : len(probe.at)] = probe.at
+        tree = geo.bb_tree(mesh, mesh.topology.dim)
+        near = geo.compute_collisions_points(tree, point)
+        cells = geo.compute_colliding_cells(mesh, near, point).links(0)
+        owned = [int(cell) for cell in cells if cell < mesh.topology.index_map(mesh.topology.dim).size_local]
+        ranks = system.comm.allgather(bool(owned))
+        if not any(ranks):
+            where = ", ".join(f"{x * system.scales.length:g}" for x in probe.at)
+            raise InputError(f"[[output.probe]] {probe.name}: the point ({where}) lies outside the mesh")
+        self._root = ranks.index(True)
+        if system.comm.rank == self._root:
+            cell = owned[0]
+            nodes = mesh.geometry.x[compat.cell_nodes(mesh)[cell]][:, :d]
+            reference = compat.pull_back(mesh, point[:, :d], nodes)
+            element = basix.create_element(basix.ElementFamily.P, mesh.basix_cell(), 1)
+            self._weights = element.tabulate(0, reference)[0, 0, :, 0]
+            self._dofs = system.formulation.space.dofmap.list[cell]
+
+    def values(self) -> np.ndarray:
+        """(c, mu) at the point, on all ranks."""
+        system = self._system
+        values = None
+        if system.comm.rank == self._root:
+            values = self._weights @ system.u.x.array.reshape(-1, 2 * system.n)[self._dofs]
+        return np.asarray(system.comm.bcast(values, root=self._root))
+
+
+def _average_weights(system: System, average: Average) -> np.ndarray:
+    """The volume of each vertex that counts."""
+    if average.region is not None:
+        return system.region_weights(average.region)
+    assert average.where is not None
+    place = dict(zip("xyz", system.x * system.scales.length, strict=True))
+    inside = np.broadcast_to(average.where.numpy(**place, t=0.0), system.volume.shape).astype(bool)
+    if global_sum(system.comm, int(inside.sum())) == 0:
+        raise InputError(f"[[output.average]] {average.name}: where = '{average.where.text}' holds at no vertex of the mesh")
+    return np.where(inside, system.volume, 0.0)

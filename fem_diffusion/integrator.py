@@ -1,0 +1,274 @@
+"""The time loop: steps that are tried, judged, and accepted or shrunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import StepFailed
+from .newton import Converged, NotConverged
+from .parallel import global_max, global_sum
+from .step_size import FAILURE, GROWTH, History, lagrange, next_factor
+from .system import System
+
+ROUND_OFF = 1e-12  # relative rise of the energy that is not a rise
+STEADY = 1e-7  # change, relative to the spread of c, that would be left over a doubling of the time
+SMALLEST = 1e-10  # of the last accepted (or first) step: below it a step has failed for good
+
+
+@dataclass(frozen=True)
+class Step:
+    """One accepted step; fluxes are the step's mean outward flux by (species, boundary)."""
+
+    number: int
+    time: float
+    dt: float
+    newton_iterations: int
+    linear_iterations: int
+    energy: float
+    dissipation: float
+    fluxes: dict[tuple[str, str], float]
+
+
+@dataclass
+class Rejections:
+    """How many steps were tried in vain, by cause."""
+
+    newton: int = 0
+    error: int = 0
+    energy: int = 0
+    saddle: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.newton + self.error + self.energy + self.saddle
+
+
+class _Rejected(Exception):
+    """A step that is not taken: why, and by how much to shrink."""
+
+    def __init__(self, cause: str, message: str, factor: float) -> None:
+        super().__init__(message)
+        self.cause, self.factor = cause, factor
+
+
+class Integrator:
+    """Advances a system in time.
+
+    Every step must pass: Newton's method converged (after at least one iteration), the solution is a minimum and not a saddle of the step's
+    functional, the energy of an isolated system did not rise, the local error is below the tolerance. Otherwise the state is restored
+    exactly and a smaller step is tried.
+    """
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self.settings = system.problem.time
+        self.rejections = Rejections()
+        self.steady = False
+        system.initialise()
+        rate = system.relax_potential()
+        self.time = 0.0
+        self._number = 0
+        self._values = system.u.x.array[: system.owned].copy()
+        self._older = self._values.copy()
+        self._history = History([0.0], [system.concentrations.copy()], rate)
+        self._energy = system.energy()
+        self._largest_energy = abs(self._energy)
+        self._spread = self._spread_of(system.concentrations)
+        self._fluxes: dict[tuple[str, str], float] = {}
+        self._restarted = False  # a two-level scheme takes this step with one level
+        self._accepted_dt: float | None = None
+        self._dt = self._first_step(rate)
+
+    @property
+    def energy(self) -> float:
+        return self._energy
+
+    def start(self) -> Step:
+        """Step 0: the initial state."""
+        fluxes = {(name, boundary): 0.0 for name in self.system.model.names for boundary in self.system.problem.boundary}
+        return Step(0, 0.0, 0.0, 0, 0, self._energy, self.system.dissipation(), fluxes)
+
+    def steps(self) -> Iterator[Step]:
+        """Accepted steps until the end time, or until nothing changes any more. Raises StepFailed."""
+        end = float(self.settings.end)
+        while self.time < end and not (self.settings.steady and self.steady):
+            yield self._advance(end)
+
+    @contextmanager
+    def visiting(self, time: float) -> Iterator[None]:
+        """Within the context u holds the state at a time inside the last step, with the chemical potentials that belong to it.
+
+        Steps are not shortened to hit output times: c is the parabola through the last three states, or the chord where that overshoots the two
+        ends. Both conserve mass exactly, as sums of states with weights that add up to one.
+        """
+        system = self.system
+        system.concentrations[:] = self._interpolated(time)
+        system.u.x.scatter_forward()
+        system.relax_potential()
+        yield
+        self._restore()
+
+    def _interpolated(self, time: float) -> np.ndarray:
+        times, states = self._history.times, self._history.states
+        if len(times) == 1 or time == times[0]:
+            return states[0]
+        chord = lagrange(times[:2], states[:2], time)
+        if len(times) < 3:
+            return chord
+        parabola = lagrange(times, states, time)
+        low, high = np.minimum(states[0], states[1]), np.maximum(states[0], states[1])
+        room = 0.25 * (high - low)
+        overshoots = bool(((parabola < low - room) | (parabola > high + room)).any())
+        return chord if global_sum(self.system.comm, int(overshoots)) else parabola
+
+    # -- one step -------------------------------------------------------------------------------------------------------------
+
+    def _advance(self, end: float) -> Step:
+        dt = self._dt
+        floor = SMALLEST * (self._accepted_dt or dt)
+        while True:
+            dt_now = self._landing(dt, end)
+            try:
+                return self._try(dt_now)
+            except _Rejected as rejected:
+                self._restore()
+                setattr(self.rejections, rejected.cause, getattr(self.rejections, rejected.cause) + 1)
+                self.rejections.reasons = [*self.rejections.reasons[-9:], f"t = {self.time:g}, dt = {dt_now:g}: {rejected}"]
+                dt = rejected.factor * dt_now
+                if dt < floor:
+                    raise StepFailed(self._epitaph(dt_now, str(rejected))) from None
+
+    def _try(self, dt: float) -> Step:
+        system, scheme = self.system, self.system.scheme
+        two_levels = scheme.levels == 2 and self._number > 0 and not self._restarted
+        ratio = dt / self._accepted_dt if two_levels and self._accepted_dt else 1.0
+        weights = scheme.weights(ratio) if two_levels else (1.0, -1.0, 0.0)
+        order = scheme.order if scheme.levels == 1 or two_levels else 1
+        try:
+            result = system.solve_step(self.time, dt, weights, self._values, self._older, self._guess(dt))
+        except NotConverged as error:
+            raise _Rejected("newton", str(error), FAILURE) from None
+
+        if scheme.name != "convex-split" and system.may_have_saddles(dt, weights[0]) and not system.is_minimiser():
+            raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE)
+        energy = system.energy()
+        allowed = ROUND_OFF * max(abs(energy), abs(self._energy)) + 1e-15 * self._largest_energy
+        if system.isolated and energy > self._energy + allowed:
+            self._restarted = scheme.levels == 2
+            raise _Rejected("energy", f"the energy would rise from {self._energy:.12g} to {energy:.12g}", FAILURE)
+
+        c = system.concentrations
+        spread = np.maximum(self._spread, self._spread_of(c))
+        error = self._error(dt, order, spread)
+        tolerance = float(self.settings.tolerance)
+        if self.settings.step is None and error > tolerance:
+            raise _Rejected("error", f"the local error {error:.2g} is above the tolerance", next_factor(error, tolerance, order))
+        return self._accept(dt, two_levels, ratio, order, error, energy, spread, result)
+
+    def _accept(self, dt: float, two_levels: bool, ratio: float, order: int, error: float, energy: float, spread: np.ndarray, result: Converged) -> Step:
+        system = self.system
+        c = system.concentrations
+        change = self._rms(c - self._history.states[0])
+        fluxes = self._mean_fluxes(dt, two_levels, ratio)
+        self.steady = bool(np.all(change * (self.time + dt) <= STEADY * dt * np.maximum(spread, 1e-300)))
+        self._older, self._values = self._values, system.u.x.array[: system.owned].copy()
+        self.time, self._number = self._next_time(dt), self._number + 1
+        self._history.push(self.time, c.copy())
+        self._energy, self._largest_energy, self._spread = energy, max(self._largest_energy, abs(energy)), spread
+        self._fluxes, self._accepted_dt, self._restarted = fluxes, dt, False
+        self._dt = self._following(dt, error, order)
+        return Step(
+            self._number, self.time, dt, result.newton_iterations, result.linear_iterations, energy, system.dissipation(), fluxes
+        )
+
+    def _mean_fluxes(self, dt: float, two_levels: bool, ratio: float) -> dict[tuple[str, str], float]:
+        """The mean over the step, so that mass changes by -dt times it.
+
+        BDF2 balances a_0 c^{n+1} + a_1 c^n + a_2 c^{n-1} with the flux at the end; in differences (c^{n+1} - c^n)/dt =
+        a_2/(a_0 r) (c^n - c^{n-1})/dt_old - flux/a_0, and the mean fluxes obey the same.
+        """
+        at_end = self.system.boundary_fluxes(dt)
+        if not two_levels:
+            return at_end
+        a0, _, a2 = self.system.scheme.weights(ratio)
+        return {key: a2 / (a0 * ratio) * self._fluxes[key] + flux / a0 for key, flux in at_end.items()}
+
+    def _guess(self, dt: float) -> np.ndarray:
+        """The old state moved along the last change, which keeps Newton on the branch that leads on; unless that leaves the admissible range."""
+        if self._number == 0 or self._accepted_dt is None:
+            return self._values
+        guess = self._values + min(dt / self._accepted_dt, GROWTH) * (self._values - self._older)
+        n = self.system.n
+        c = guess.reshape(-1, 2 * n)[:, :n]
+        leaves = bool(self.system.model.positive) and (bool((c <= 0).any()) or bool((c.sum(axis=1) >= 1).any()))
+        return self._values if global_sum(self.system.comm, int(leaves)) else guess
+
+    def _error(self, dt: float, order: int, spread: np.ndarray) -> float:
+        """Largest local error over the species, relative to the spread of each."""
+        estimate = self._rms(self._history.local_error(self.time + dt, self.system.concentrations, self.system.scheme, order))
+        return float(np.max(np.divide(estimate, spread, out=np.zeros_like(estimate), where=estimate > 0)))
+
+    def _following(self, dt: float, error: float, order: int) -> float:
+        if self.settings.step is not None:
+            return min(float(self.settings.step), GROWTH * dt)
+        following = dt * next_factor(error, float(self.settings.tolerance), order)
+        return min(following, float(self.settings.max_step)) if self.settings.max_step is not None else following
+
+    def _landing(self, dt: float, end: float) -> float:
+        """The step, changed at most a little or halved so that the last two do not end in a sliver."""
+        left = end - self.time
+        if dt >= left * (1 - 1e-9):
+            return left
+        return left / 2 if self.settings.step is None and dt > left / 2 else dt
+
+    def _next_time(self, dt: float) -> float:
+        end = float(self.settings.end)
+        return end if abs(self.time + dt - end) <= 1e-12 * end else self.time + dt
+
+    def _restore(self) -> None:
+        self.system.set_state(self._values)
+
+    # -- scales ---------------------------------------------------------------------------------------------------------------
+
+    def _first_step(self, rate: np.ndarray) -> float:
+        if self.settings.step is not None:
+            return float(self.settings.step)
+        if self.settings.initial_step is not None:
+            return float(self.settings.initial_step)
+        speed = self._rms(rate)
+        moving = speed > 0
+        end = float(self.settings.end)
+        if not moving.any():
+            return 1e-6 * end
+        # c + dt c' may be wrong by dt^2 c''/2, and the only rate known is that of c itself
+        return min(float(self.settings.tolerance) * float((self._spread[moving] / speed[moving]).min()), 1e-2 * end)
+
+    def _rms(self, values: np.ndarray) -> np.ndarray:
+        volume = self.system.volume
+        sums = global_sum(self.system.comm, np.append(volume @ values**2, volume.sum()))
+        return np.sqrt(sums[:-1] / sums[-1])
+
+    def _spread_of(self, c: np.ndarray) -> np.ndarray:
+        """Standard deviation of each c_i over the domain, at least 1e-4 of its largest value.
+
+        Errors count relative to the largest spread so far: a growing perturbation is then resolved from the start, and a decaying one is not
+        followed for ever.
+        """
+        system = self.system
+        total = float(global_sum(system.comm, system.volume.sum()))
+        largest = np.array([global_max(system.comm, np.abs(c[:, i])) for i in range(system.n)])
+        return np.maximum(self._rms(c - system.masses(c) / total), 1e-4 * largest)
+
+    def _epitaph(self, dt: float, reason: str) -> str:
+        seconds = self.system.scales.time
+        return (
+            f"no step from t = {self.time * seconds:g} succeeded, down to dt = {dt * seconds:g}: {reason}. "
+            "Try a smaller [time] tolerance or initial_step, another scheme ('convex-split' is the most robust), or a finer mesh; "
+            "-- -snes_monitor shows the iterations."
+        )
+

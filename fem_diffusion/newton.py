@@ -1,0 +1,148 @@
+"""Newton's method through PETSc SNES, with convergence measured per field and failures that say where and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from petsc4py import PETSc
+
+from .operators import Operators
+from .parallel import global_max, global_sum
+
+# LU through MUMPS is the fastest and most robust for small problems (2D up to some 10^5 unknowns); any of these can be set after `--`.
+DIRECT = {
+    "snes_linesearch_type": "bt",
+    "snes_force_iteration": True,  # a residual below tolerance does not make an unstable state a solution of the next step
+    "snes_max_it": 25,
+    "snes_rtol": 0.0,
+    "snes_atol": 1e-13,
+    "snes_stol": 1e-8,
+    "ksp_type": "preonly",
+    "pc_type": "lu",
+    "pc_factor_mat_solver_type": "mumps",
+    "mat_mumps_icntl_14": 60,  # per cent of extra workspace: pivoting needs it
+}
+
+REASONS = {
+    -1: "the residual cannot be evaluated there",
+    -2: "too many residual evaluations",
+    -3: "the linear solve failed",
+    -4: "the residual is not a number",
+    -5: "no convergence within the iteration limit",
+    -6: "no step along Newton's direction reduces the residual",
+    -8: "the line search reached a local minimum that is no solution",
+    -9: "the iteration diverged",
+}
+
+
+@dataclass(frozen=True)
+class Converged:
+    newton_iterations: int
+    linear_iterations: int
+
+
+class NotConverged(Exception):
+    """Newton's method found no solution; the unknowns hold a rejected iterate."""
+
+
+@dataclass(frozen=True)
+class Norms:
+    """The root-mean-square of a residual or update over the domain, for the fields of one vertex block.
+
+    weights: volume of each owned vertex; block: unknowns per vertex; scale: size of each unknown's rows
+    """
+
+    comm: Any
+    weights: np.ndarray
+    block: int
+
+    def residual(self, r: np.ndarray) -> np.ndarray:
+        """rms of R/volume per field: mass rows in units of c, potential rows in units of mu."""
+        density = r.reshape(-1, self.block) / self.weights[:, None]
+        squares = global_sum(self.comm, np.append(self.weights @ density**2, self.weights.sum()))
+        return np.sqrt(squares[:-1] / squares[-1])
+
+    def largest(self, y: np.ndarray) -> np.ndarray:
+        """Largest entry per field."""
+        return np.array([global_max(self.comm, np.abs(y.reshape(-1, self.block)[:, i])) for i in range(self.block)])
+
+
+class Newton:
+    """Solves R(u) = 0.
+
+    Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first), or when the last full update of
+    the first half of the fields (the concentrations) is at most snes_stol: convergence is quadratic, so the error then is about its square.
+
+    feasible(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns whether it did.
+    """
+
+    def __init__(self, operators: Operators, norms: Norms, feasible: Callable[[np.ndarray, np.ndarray], bool] | None) -> None:
+        self.operators, self.norms, self._feasible = operators, norms, feasible
+        self._build()
+
+    def _build(self) -> None:
+        operators = self.operators
+        options = PETSc.Options()
+        self.snes = PETSc.SNES().create(operators.jacobian_matrix.comm)
+        self._x, self._r = operators.vector(), operators.vector()
+        self.snes.setFunction(lambda snes, x, r: operators.residual(x, r), self._r)
+        self.snes.setJacobian(lambda snes, x, A, P: operators.jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
+        ours = {key: value for key, value in DIRECT.items() if not options.hasName(key)}
+        for key, value in ours.items():
+            options[key] = value
+        self.snes.setFromOptions()
+        if self._feasible is not None:
+            self.snes.setLineSearchPreCheck(self._precheck)
+        self.snes.setConvergenceTest(self._converged)
+        self._ours = ours
+
+    def release_options(self) -> None:
+        """Take our defaults out of the option database, where a user's next solver would find them."""
+        for key in self._ours:
+            PETSc.Options().delValue(key)
+
+    def _precheck(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
+        assert self._feasible is not None
+        direction = y.array_r.copy()
+        changed = self._feasible(x.array_r, direction)
+        if changed:
+            y.array_w[:] = direction
+        return changed
+
+    def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
+        rtol, atol, stol, max_it = snes.getTolerances()
+        residual = self.norms.residual(snes.getFunction()[0].array_r)
+        if not np.all(np.isfinite(residual)):
+            return int(PETSc.SNES.ConvergedReason.DIVERGED_FNORM_NAN)
+        if iteration == 0:
+            self._first = residual
+            return 0
+        if np.all(residual <= atol):
+            return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS)
+        if np.all(residual <= rtol * self._first):
+            return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
+        update = self.norms.largest(snes.getSolutionUpdate().array_r)
+        if np.all(update[: self.norms.block // 2] <= stol):
+            return int(PETSc.SNES.ConvergedReason.CONVERGED_SNORM_RELATIVE)
+        return 0 if iteration < max_it else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
+
+    def solve(self, values: np.ndarray) -> Converged:
+        """From the owned unknowns `values` to a solution, left in the operators' u. Raises NotConverged."""
+        self._x.array_w[:] = values
+        try:
+            self.snes.solve(None, self._x)
+        except PETSc.Error as error:
+            self._build()
+            raise NotConverged(str(error.__cause__ or error)) from error
+        reason = self.snes.getConvergedReason()
+        if reason < 0:
+            # A failed factorisation would fail every later solve with the same matrices.
+            message = REASONS.get(reason, f"PETSc reason {reason}")
+            self._worst = self._r.array_r.copy()
+            self._build()
+            raise NotConverged(message)
+        self.operators.residual(self._x, self._r)
+        return Converged(self.snes.getIterationNumber(), self.snes.getLinearSolveIterations())

@@ -1,0 +1,87 @@
+"""What the solver sees: a residual and a Jacobian that act on vectors, with the matrix to precondition from."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from dolfinx import fem, la
+from dolfinx.fem import petsc as fem_petsc
+from petsc4py import PETSc
+
+# The default of 10 s is too short where several processes compile on a busy machine.
+JIT_OPTIONS = {"timeout": 120, "cffi_extra_compile_args": ["-O2", "-g0"]}
+
+
+def compile_form(form: Any) -> Any:
+    return fem.form(form, jit_options=JIT_OPTIONS)
+
+
+class Operators(Protocol):
+    """The discrete equations R(u) = 0 on vectors of this rank's owned entries.
+
+    A matrix-free or vertex-wise evaluation replaces the assembled one by offering the same.
+    """
+
+    jacobian_matrix: PETSc.Mat
+    preconditioner_matrix: PETSc.Mat
+
+    def residual(self, x: PETSc.Vec, r: PETSc.Vec) -> None:
+        """r = R(x), with x - g in the rows of fixed unknowns."""
+
+    def jacobian(self, x: PETSc.Vec) -> None:
+        """Update jacobian_matrix and preconditioner_matrix to x."""
+
+    def balance(self) -> np.ndarray:
+        """R at the current u without regard to fixed unknowns: there it is the reaction, from which boundary fluxes follow."""
+
+    def vector(self) -> PETSc.Vec:
+        """A new vector for x or r."""
+
+
+class AssembledOperators:
+    """Residual and Jacobian assembled from UFL forms.
+
+    PETSc sees owned entries only; ghosts are DOLFINx' business. That spelling is the same for all supported versions.
+    """
+
+    def __init__(self, u: fem.Function, residual: Any, jacobian: Any, fixed: list[Any]) -> None:
+        self.u, self.fixed = u, fixed
+        self._residual, self._jacobian = compile_form(residual), compile_form(jacobian)
+        dofmap = u.function_space.dofmap
+        self._owned = dofmap.index_map.size_local * dofmap.index_map_bs
+        self._global = dofmap.index_map.size_global * dofmap.index_map_bs
+        self._block_size = dofmap.index_map_bs
+        self._r = la.vector(dofmap.index_map, dofmap.index_map_bs)
+        self.jacobian_matrix = self.preconditioner_matrix = fem_petsc.create_matrix(self._jacobian)
+
+    def vector(self) -> PETSc.Vec:
+        return PETSc.Vec().createMPI((self._owned, self._global), bsize=self._block_size, comm=self.u.function_space.mesh.comm)
+
+    def _to_u(self, x: PETSc.Vec) -> None:
+        self.u.x.array[: self._owned] = x.array_r
+        self.u.x.scatter_forward()
+
+    def residual(self, x: PETSc.Vec, r: PETSc.Vec) -> None:
+        self._to_u(x)
+        values = self._r
+        values.array[:] = 0.0
+        fem.assemble_vector(values.array, self._residual)
+        fem.apply_lifting(values.array, [self._jacobian], [self.fixed], x0=[self.u.x.array], alpha=-1.0)
+        values.scatter_reverse(la.InsertMode.add)
+        for condition in self.fixed:
+            condition.set(values.array, self.u.x.array, -1.0)
+        r.array_w[:] = values.array[: self._owned]
+
+    def jacobian(self, x: PETSc.Vec) -> None:
+        self._to_u(x)
+        self.jacobian_matrix.zeroEntries()
+        fem_petsc.assemble_matrix(self.jacobian_matrix, self._jacobian, self.fixed, 1.0)
+        self.jacobian_matrix.assemble()
+
+    def balance(self) -> np.ndarray:
+        values = self._r
+        values.array[:] = 0.0
+        fem.assemble_vector(values.array, self._residual)
+        values.scatter_reverse(la.InsertMode.add)
+        return values.array[: self._owned].copy()

@@ -1,0 +1,188 @@
+"""The results folder of a run: what is written, when, and where."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import sys
+import time as clock
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import dolfinx
+import numpy as np
+from petsc4py import PETSc
+
+from .diagnostics import Columns
+from .errors import InputError
+from .integrator import Integrator, Step
+from .mesh import statistics
+from .parallel import global_max, on_root
+from .paraview import FieldSeries
+from .picture import summary
+from .system import System
+
+
+class Output:
+    """Writes history.csv and run.log as the run goes, fields.vtkhdf at the requested times, and summary.png at the end.
+
+    Raises InputError if the folder exists already and is not empty.
+    """
+
+    def __init__(self, folder: Path, system: System, integrator: Integrator) -> None:
+        self.folder, self._system, self._integrator = folder, system, integrator
+        self._root = system.comm.rank == 0
+        on_root(system.comm, lambda: _new_folder(folder))
+        self._columns = Columns(system)
+        self._series = FieldSeries(folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length)
+        self._times = _output_times(system)
+        self._snapshots: list[tuple[float, dict[str, np.ndarray]]] = []
+        self._history: list[dict[str, float]] = []
+        self._started = clock.perf_counter()
+        if self._root:
+            (folder / "problem.resolved.toml").write_text(system.given.resolved())
+            self._log = (folder / "run.log").open("w")
+
+    def record(self, step: Step) -> None:
+        """One accepted step: a row, a line, and the fields at the requested times up to it."""
+        self._write_fields(step)
+        row = self._columns.row(step)
+        self._history.append(row)
+        if not self._root:
+            return
+        with (self.folder / "history.csv").open("a", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            if step.number == 0:
+                writer.writeheader()
+            writer.writerow({name: value if isinstance(value, int) else f"{value:.17g}" for name, value in row.items()})
+        self.log(
+            f"step {step.number}  time {row['time']:.6e}  dt {row['dt']:.3e}  newton {step.newton_iterations}"
+            f"  energy {row['energy']:.10e}  rejected {self._integrator.rejections.total}"
+        )
+
+    def record_failure(self) -> None:
+        """The fields of the last accepted step, from which a user sees what went wrong."""
+        with self._integrator.visiting(self._integrator.time):
+            self._write_field(self._integrator.time)
+
+    def log(self, line: str) -> None:
+        if self._root:
+            self._log.write(line + "\n")
+            self._log.flush()
+
+    def _write_fields(self, step: Step) -> None:
+        system = self._system
+        while self._times and (self._times[0] <= step.time or step.time >= float(system.problem.time.end)):
+            time = self._times.pop(0)
+            with self._integrator.visiting(min(time, step.time)):
+                self._write_field(time)
+
+    def _write_field(self, time: float) -> None:
+        system = self._system
+        n, names, balance = system.n, system.model.names, system.model.balance
+        values = system.u.x.array.reshape(-1, 2 * n)
+        point = {name: values[:, i] for i, name in enumerate(names)}
+        if balance is not None:
+            point[balance] = 1 - values[:, :n].sum(axis=1)
+        snapshot = {name: self._series.mesh.at_points(c) for name, c in point.items()}
+        potential = system.scales.factor("J/m^3")
+        point |= {f"mu_{name}": values[:, n + i] * potential for i, name in enumerate(names)}
+        speed = system.scales.factor("m/s")
+        cell = {f"flux_{name}": J * speed for name, J in system.cell_fluxes().items()}
+        seconds = time * system.scales.time
+        self._series.write(seconds, point, cell)
+        self._snapshots.append((seconds, snapshot))
+
+    def finish(self, outcome: str) -> None:
+        """Close the log, write provenance.json and the picture."""
+        system = self._system
+        wall = global_max(system.comm, np.array([clock.perf_counter() - self._started]))
+        mesh = statistics(system.geometry)
+        if not self._root:
+            return
+        self.log(outcome)
+        self._log.close()
+        (self.folder / "provenance.json").write_text(json.dumps(self._provenance(outcome, wall, mesh), indent=2) + "\n")
+        dimensional = system.given.dimensional
+        if self._snapshots:
+            history = {name: np.array([row[name] for row in self._history]) for name in self._history[0]}
+            summary(
+                self.folder / "summary.png",
+                self._series.mesh,
+                self._snapshots,
+                history,
+                system.given.title,
+                time_unit="s" if dimensional else "",
+                length_unit="m" if dimensional else "",
+                energy_unit=_energy_unit(system.geometry.dimension) if dimensional else "",
+            )
+
+    def _provenance(self, outcome: str, wall: float, mesh: dict[str, Any]) -> dict[str, Any]:
+        system, rejections = self._system, self._integrator.rejections
+        scales = system.scales
+        for key in ("h_min", "h_max", "h_mean"):
+            mesh[key] *= scales.length
+        return {
+            "outcome": outcome,
+            "command": sys.argv,
+            "units": "SI" if system.given.dimensional else "the problem's own (dimensionless)",
+            "energy_unit": _energy_unit(system.geometry.dimension) if system.given.dimensional else "",
+            "solver_scales": {"length": scales.length, "time": scales.time, "energy_density": scales.factor("J/m^3")},
+            "scheme": system.scheme.name,
+            "formulation": "(c, mu), lumped P1",
+            "mesh": mesh,
+            "unknowns": system.formulation.space.dofmap.index_map.size_global * 2 * system.n,
+            "ranks": system.comm.size,
+            "steps": len(self._history) - 1,
+            "rejected_steps": {cause: getattr(rejections, cause) for cause in ("newton", "error", "energy", "saddle")},
+            "wall_seconds": round(wall, 3),
+            "petsc_options": PETSc.Options().getAll(),
+            "versions": {
+                "fem_diffusion": _own_version(),
+                "dolfinx": dolfinx.__version__,
+                "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+        }
+
+
+def default_folder(problem_file: Path) -> Path:
+    """results/<name>, or the first of results/<name>-2, -3, ... that is not there yet."""
+    base = Path("results") / problem_file.stem
+    folder, count = base, 1
+    while folder.exists():
+        count += 1
+        folder = base.with_name(f"{base.name}-{count}")
+    return folder
+
+
+def _new_folder(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already and not empty: choose another folder with -o, or remove it; nothing is overwritten")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the results folder {folder}: {error.strerror}; choose another with -o") from None
+
+
+def _output_times(system: System) -> list[float]:
+    """Requested times in solver units, always with the start."""
+    times, end = system.problem.output.times, float(system.problem.time.end)
+    if isinstance(times, int):
+        return [end * k / times for k in range(times + 1)]
+    wanted = sorted({0.0, *map(float, times)})
+    return [t for t in wanted if t <= end]
+
+
+def _energy_unit(dimension: int) -> str:
+    return {1: "J/m^2", 2: "J/m", 3: "J"}[dimension]
+
+
+def _own_version() -> str:
+    try:
+        return metadata.version("fem_diffusion")
+    except metadata.PackageNotFoundError:
+        return "from a checkout"

@@ -1,0 +1,203 @@
+"""Free energies and mobilities as functions of numbers: the UFL that the solver integrates, evaluated by numpy at many points at once.
+
+An expression becomes a list of numpy calls once, one for each distinct subexpression, and is then run on arrays of any shape.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import ufl
+from numpy.typing import ArrayLike, NDArray
+from ufl import classes
+from ufl.algorithms import expand_indices
+from ufl.algorithms.apply_algebra_lowering import apply_algebra_lowering
+from ufl.algorithms.apply_derivatives import apply_derivatives
+from ufl.corealg.traversal import traverse_unique_terminals, unique_post_traversal
+
+from .free_energy import Term
+from .mobility import Mobility
+from .state import Composition, Expr
+
+Array = NDArray[Any]
+
+_LINE = ufl.Mesh(basix.ufl.element("Lagrange", "interval", 1, shape=(1,)))
+_FIELDS = ufl.FunctionSpace(_LINE, basix.ufl.element("Lagrange", "interval", 1))
+
+_NUMPY: dict[type, Callable[..., Any]] = {
+    classes.Sum: np.add,
+    classes.Product: np.multiply,
+    classes.Division: np.divide,
+    classes.Power: np.power,
+    classes.Sqrt: np.sqrt,
+    classes.Exp: np.exp,
+    classes.Ln: np.log,
+    classes.Sin: np.sin,
+    classes.Cos: np.cos,
+    classes.Tan: np.tan,
+    classes.Asin: np.arcsin,
+    classes.Acos: np.arccos,
+    classes.Atan: np.arctan,
+    classes.Atan2: np.arctan2,
+    classes.Sinh: np.sinh,
+    classes.Cosh: np.cosh,
+    classes.Tanh: np.tanh,
+    classes.Erf: np.vectorize(math.erf, otypes=[float]),
+    classes.Abs: np.abs,
+    classes.Real: np.real,
+    classes.Conj: np.conj,
+    classes.MinValue: np.minimum,
+    classes.MaxValue: np.maximum,
+    classes.Conditional: np.where,
+    classes.EQ: np.equal,
+    classes.NE: np.not_equal,
+    classes.LT: np.less,
+    classes.LE: np.less_equal,
+    classes.GT: np.greater,
+    classes.GE: np.greater_equal,
+    classes.AndCondition: np.logical_and,
+    classes.OrCondition: np.logical_or,
+    classes.NotCondition: np.logical_not,
+}
+
+
+class PointwiseFunction:
+    """Scalar UFL expressions as one numpy function of the terminals `arguments`.
+
+    Called with one array (...) per argument it returns an array (number of expressions, ...); nan, without a warning, where an
+    expression has no real value. TypeError names a node that has no value at a point (a gradient, another coefficient) or is unknown.
+    """
+
+    def __init__(self, expressions: Sequence[Expr], arguments: Sequence[Expr]) -> None:
+        self._steps: list[tuple[Callable[..., Any], tuple[int, ...]]] = []  # each fills the slot after those of arguments and earlier steps
+        slots = {argument: k for k, argument in enumerate(arguments)}
+        self._results = [self._compile(expand_indices(_expanded(expression)), slots, len(arguments)) for expression in expressions]
+
+    def __call__(self, values: Sequence[ArrayLike]) -> Array:
+        slots: list[Any] = [np.asarray(value, dtype=float) for value in values]
+        shape = np.broadcast_shapes(*(np.shape(value) for value in slots))
+        with np.errstate(all="ignore"):
+            for function, operands in self._steps:
+                slots.append(function(*(slots[k] for k in operands)))
+        return np.array([np.broadcast_to(slots[k], shape) for k in self._results], dtype=float)
+
+    def _compile(self, expression: Expr, slots: dict[Expr, int], first: int) -> int:
+        for node in unique_post_traversal(expression):
+            if node in slots or isinstance(node, classes.Label):
+                continue
+            if isinstance(node, classes.Variable):
+                slots[node] = slots[node.ufl_operands[0]]
+                continue
+            slots[node] = first + len(self._steps)
+            self._steps.append((_numpy_function(node), tuple(slots[operand] for operand in node.ufl_operands)))
+        return slots[expression]
+
+
+def _numpy_function(node: Expr) -> Callable[..., Any]:
+    if isinstance(node, classes.IntValue):
+        value: Any = int(node)  # numpy raises a negative number to an integer only
+    elif isinstance(node, (classes.RealValue, classes.Zero)):
+        value = np.float64(float(node))
+    elif type(node) in _NUMPY:
+        return _NUMPY[type(node)]
+    else:
+        raise TypeError(f"{type(node).__name__} '{node}' cannot be evaluated at a point: only functions of the concentrations can")
+    return lambda: value
+
+
+class LocalDensity:
+    """f(c, g) = sum of the terms' densities as a numpy function of the concentrations c_i, and of their gradients g_i to second order.
+
+    terms:       of the free energy; those that depend on more than concentrations (electric potential, place) are left out
+    composition: names of the species, and of the balance if it has one; its values are not used
+
+    The functions take c of shape (n, ...) and evaluate at g = 0: a gradient term counts in `gradient_coefficients` alone.
+    `positive` holds the components whose logarithm f takes.
+    """
+
+    def __init__(self, terms: Sequence[Term], composition: Composition) -> None:
+        self.composition = composition
+        fields = _fields(composition)
+        densities = [(term, _expanded(_density(term, fields))) for term in terms]
+        kept = [(term, density) for term, density in densities if not _depends_on_more(density, fields)]
+        self.terms = tuple(term for term, _ in kept)
+        self.positive = frozenset(name for term in self.terms for name in term.positive(fields))
+
+        self._arguments = [ufl.Constant(_LINE) for _ in range(2 * len(fields))]
+        variables = [ufl.variable(argument) for argument in self._arguments]
+        self._variables = {"c": variables[: len(fields)], "g": variables[len(fields) :]}
+        numbers = dict(zip(fields, self._variables["c"], strict=True))
+        numbers |= {ufl.grad(ci): ufl.as_vector([g]) for ci, g in zip(fields, self._variables["g"], strict=True)}
+        self._density = ufl.replace(ufl.as_ufl(sum(density for _, density in kept)), numbers)
+        self._functions: dict[str, PointwiseFunction] = {}
+
+    def value(self, c: ArrayLike) -> Array:
+        """f, (...)"""
+        return self._derivative("", c)
+
+    def potential(self, c: ArrayLike) -> Array:
+        """df/dc_i, (n, ...)"""
+        return self._derivative("c", c)
+
+    def hessian(self, c: ArrayLike) -> Array:
+        """d2f/dc_i dc_j, (n, n, ...)"""
+        return self._derivative("cc", c)
+
+    def third(self, c: ArrayLike) -> Array:
+        """d3f/dc_i dc_j dc_k, (n, n, n, ...)"""
+        return self._derivative("ccc", c)
+
+    def gradient_coefficients(self, c: ArrayLike) -> Array:
+        """kappa_ij = d2f/dg_i dg_j, (n, n, ...)"""
+        return self._derivative("gg", c)
+
+    def _derivative(self, by: str, c: ArrayLike) -> Array:
+        """The derivative by the variables that the letters of `by` stand for, one index for each letter."""
+        if by not in self._functions:
+            expressions = [self._density]
+            for letter in by:
+                expressions = [_expanded(ufl.diff(expression, v)) for expression in expressions for v in self._variables[letter]]
+            self._functions[by] = PointwiseFunction(expressions, self._arguments)
+        n = len(self._arguments) // 2
+        values = self._functions[by]([*np.asarray(c, dtype=float), *np.zeros(n)])
+        return values.reshape((n,) * len(by) + values.shape[1:])
+
+
+def is_local(term: Term, composition: Composition) -> bool:
+    """Whether the density is a function of the concentrations alone: no gradient, no electric potential, no place."""
+    fields = _fields(composition)
+    density = _expanded(_density(term, fields))
+    has_gradient = any(isinstance(node, classes.Grad) for node in unique_post_traversal(density))
+    return not has_gradient and not _depends_on_more(density, fields)
+
+
+def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike) -> Array:
+    """L_ij(c), (n, n, ...) for c of shape (n, ...); the values of `composition` are not used."""
+    arguments = [ufl.Constant(_LINE) for _ in composition.names]
+    entries = [entry for row in mobility.matrix(composition.with_values(arguments)) for entry in row]
+    values = PointwiseFunction(entries, arguments)(list(np.asarray(c, dtype=float)))
+    n = len(arguments)
+    return values.reshape((n, n) + values.shape[1:])
+
+
+def _fields(composition: Composition) -> Composition:
+    """Concentrations that have a gradient, which constants have not."""
+    return composition.with_values([ufl.Coefficient(_FIELDS) for _ in composition.names])
+
+
+def _density(term: Term, fields: Composition) -> Expr:
+    return term.density(fields, ufl.Coefficient(_FIELDS))
+
+
+def _depends_on_more(density: Expr, fields: Composition) -> bool:
+    numbers = (classes.ConstantValue, classes.MultiIndex, classes.Label)
+    return any(not isinstance(node, numbers) and node not in fields.values for node in traverse_unique_terminals(density))
+
+
+def _expanded(expression: Expr) -> Expr:
+    """Without inner products and unevaluated derivatives: gradients stand at the fields themselves."""
+    return apply_derivatives(apply_algebra_lowering(ufl.as_ufl(expression)))

@@ -1,0 +1,361 @@
+"""A problem as validated data: what is solved, on what, from where, until when. The only file that knows TOML."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tomli_w
+from pydantic import Field as Default
+from pydantic import field_validator, model_validator
+
+from . import boundary as boundaries
+from .boundary import Boundary
+from .constants import GAS_CONSTANT
+from .errors import InputError, did_you_mean
+from .expression import Expression
+from .field import Field, FieldOf
+from .free_energy import Term
+from .mesh import Mesh
+from .mobility import Mobility
+from .record import Record
+from .state import Composition
+from .units import Quantity, Scales, Value, quantities, require_one_system
+
+
+class Species(Record):
+    """One [[species]]: a concentration that is solved for, or the balance that closes the sum to one.
+
+    initial: a number, an expression, or a table of region names
+    source:  R_i in d c_i/dt + div J_i = R_i, an expression of x, y, z, t, 1/s
+    """
+
+    label = "[[species]]"
+
+    name: str
+    initial: Annotated[Field, FieldOf("")] | dict[str, Annotated[Field, FieldOf("")]] | None = None
+    balance: bool = False
+    source: Annotated[Field, FieldOf("1/s")] | None = None
+
+    @field_validator("initial", mode="plain")
+    @classmethod
+    def _initial(cls, given: Any) -> Any:
+        kind = FieldOf("")
+        if given is None:
+            return None
+        return {str(region): kind.parse(value) for region, value in given.items()} if isinstance(given, Mapping) else kind.parse(given)
+
+    @model_validator(mode="after")
+    def _starts(self) -> Self:
+        if self.balance and self.initial is not None:
+            raise ValueError(f"'{self.name}' is the balance, one minus the others: it takes no initial")
+        if not self.balance and self.initial is None:
+            raise ValueError(f"'{self.name}' needs initial: a number, an expression over x, y, z and noise, or a table of regions")
+        return self
+
+
+class Time(Record):
+    """The [time] table: error-controlled steps with `tolerance`, or fixed ones with `step`.
+
+    tolerance:    local error per step, relative to the spread of each concentration
+    initial_step: where the first step is not to be estimated from the initial rate of change
+    steady:       run until nothing changes any more, at most until `end`
+    """
+
+    label = "[time]"
+
+    end: Annotated[float, Quantity("s", positive=True)]
+    tolerance: float = Default(default=1e-3, gt=0, lt=1)
+    step: Annotated[float, Quantity("s", positive=True)] | None = None
+    initial_step: Annotated[float, Quantity("s", positive=True)] | None = None
+    max_step: Annotated[float, Quantity("s", positive=True)] | None = None
+    scheme: Literal["backward-euler", "convex-split", "avf", "bdf2"] = "bdf2"
+    steady: bool = False
+
+    @model_validator(mode="after")
+    def _one_control(self) -> Self:
+        if self.step is not None and {"tolerance", "initial_step", "max_step"} & self.model_fields_set:
+            raise ValueError("give either step (fixed) or tolerance with initial_step and max_step (error control), not both")
+        return self
+
+
+class Probe(Record):
+    """A point whose values become columns <field>_<name>."""
+
+    label = "[[output.probe]]"
+
+    name: str
+    at: tuple[Annotated[float, Quantity("m")], ...]
+
+
+class Average(Record):
+    """A part of the domain whose mean becomes columns mean_<species>_<name>: a region, or where an expression holds."""
+
+    label = "[[output.average]]"
+
+    name: str
+    where: Expression | None = None
+    region: str | None = None
+
+    @field_validator("where", mode="before")
+    @classmethod
+    def _parse(cls, given: Any) -> Any:
+        return Expression(given) if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.where is None) == (self.region is None):
+            raise ValueError("give either where = an expression or region = a name")
+        return self
+
+
+class Output(Record):
+    """The [output] table. times: how many, evenly spaced from the start to the end, or a list of times."""
+
+    label = "[output]"
+
+    times: int | tuple[Annotated[float, Quantity("s", minimum=0)], ...] = 20
+    probe: tuple[Probe, ...] = ()
+    average: tuple[Average, ...] = ()
+
+    @field_validator("times", mode="plain")
+    @classmethod
+    def _times(cls, given: Any) -> Any:
+        if isinstance(given, int) and not isinstance(given, bool):
+            if given < 1:
+                raise ValueError("must be at least 1")
+            return given
+        if isinstance(given, (list, tuple)):
+            return tuple(sorted(Quantity("s", minimum=0).parse(t) for t in given))
+        raise ValueError('give how many (50) or a list (["1 s", "10 s"])')
+
+
+class Problem(Record):
+    """A free energy and a mobility for some species on a mesh, with conditions at its boundaries.
+
+    The same as a TOML file, to be built in a script: Problem(mesh=Mesh(...), species=[...], free_energy=[...], mobility=..., time=Time(...)).
+    """
+
+    label = "the problem"
+
+    title: str = ""
+    temperature: Annotated[float, Quantity("K", positive=True)] | None = None
+    molar_volume: Annotated[float, Quantity("m^3/mol", positive=True)] | None = None
+    seed: int = 0
+    mesh: Mesh
+    species: tuple[Species, ...] = Default(min_length=1)
+    free_energy: tuple[Term, ...] = Default(min_length=1)
+    mobility: Mobility
+    boundary: dict[str, Boundary] = {}
+    time: Time
+    output: Output = Output()
+    directory: Path = Default(default=Path("."), exclude=True, description="where the mesh file and a user's own modules are looked for")
+
+    @classmethod
+    def read(cls, path: Path, changes: Mapping[str, str] | None = None) -> Problem:
+        """From a TOML file; `changes` maps dotted keys to TOML values that replace the file's. InputError for whatever is wrong."""
+        try:
+            text = path.read_text()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{path} is not valid TOML: {error}") from None
+        for key, value in (changes or {}).items():
+            _set(table, key, value)
+        _reject_unknown_tables(table)
+        return cls(**table, directory=path.resolve().parent)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plug_ins(cls, table: Any) -> Any:
+        """Tables with a `kind` become the objects they name."""
+        table = dict(table)
+        directory = Path(table.get("directory", "."))
+        if "free_energy" in table:
+            table["free_energy"] = tuple(
+                _plug_in(item, Term, "[[free_energy]]", directory) for item in _list(table["free_energy"], "[[free_energy]]")
+            )
+        if "mobility" in table:
+            table["mobility"] = _plug_in(table["mobility"], Mobility, "[mobility]", directory)
+        if isinstance(table.get("boundary"), Mapping):
+            table["boundary"] = {name: boundaries.read(name, value) for name, value in table["boundary"].items()}
+        return table
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_names()
+        self._check_units()
+        for term in self.free_energy:
+            term.check_species(self.composition())
+        return self
+
+    def _check_names(self) -> None:
+        names = [s.name for s in self.species]
+        if len(set(names)) < len(names):
+            raise InputError(f"[[species]]: two have the same name: {', '.join(names)}")
+        if sum(s.balance for s in self.species) > 1:
+            raise InputError("[[species]]: only one can be the balance")
+        if not self.names:
+            raise InputError("[[species]]: give at least one species that is not the balance")
+        for boundary, conditions in self.boundary.items():
+            for name in conditions.species:
+                if name not in self.names:
+                    raise InputError(f"[boundary.{boundary}]: there is no solved species '{name}'{did_you_mean(name, self.names)}")
+            if conditions.wetting is not None and len(self.names) != 1:
+                raise InputError(f"[boundary.{boundary}] wetting is for a binary; this problem solves for {', '.join(self.names)}")
+
+    def _check_units(self) -> None:
+        require_one_system({name: value for name, value in self if name != "boundary"} | {f"boundary.{k}": v for k, v in self.boundary.items()})
+        if self.dimensional and self.thermal_energy_density is None:
+            needs = [term.label for term in self.free_energy if term.positive(self.composition()) or hasattr(term, "interaction")]
+            needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.mobility)) else []
+            if needs:
+                missing = " and ".join(n for n in ("temperature", "molar_volume") if getattr(self, n) is None)
+                raise InputError(f"{needs[0]} is in units of RT/V_m: give {missing} at the top of the problem")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The species that are solved for."""
+        return tuple(s.name for s in self.species if not s.balance)
+
+    @property
+    def balance(self) -> str | None:
+        return next((s.name for s in self.species if s.balance), None)
+
+    def composition(self) -> Composition:
+        return Composition(self.names, (0.0,) * len(self.names), self.balance)
+
+    @property
+    def dimensional(self) -> bool:
+        return any(value.dimensional for _, value in quantities({name: value for name, value in self}) if value.unit != "rad")
+
+    @property
+    def thermal_energy_density(self) -> float | None:
+        """RT/V_m, J/m^3, where temperature and molar volume are given."""
+        if self.temperature is None or self.molar_volume is None:
+            return None
+        return GAS_CONSTANT * self.temperature / self.molar_volume
+
+    def scales(self, extent: float) -> Scales:
+        """Units in which this problem's numbers are of order one; `extent` is the domain's largest, in metres.
+
+        Energy density RT/V_m (or the largest given), length sqrt(kappa / energy density) (or the extent), time length^2/diffusivity.
+        """
+        if not self.dimensional:
+            return Scales()
+        given = list(quantities({"free_energy": self.free_energy, "mobility": self.mobility}))
+
+        def largest(unit: str) -> float | None:
+            return max((float(value) for _, value in given if value.unit == unit and value > 0), default=None)
+
+        energy_density = self.thermal_energy_density or largest("J/m^3") or 1.0
+        kappa, diffusivity, mobility = largest("J/m"), largest("m^2/s"), largest("m^5/(J*s)")
+        length = math.sqrt(kappa / energy_density) if kappa else extent
+        if diffusivity is None and mobility is not None:
+            diffusivity = mobility * energy_density
+        time = length**2 / diffusivity if diffusivity else float(self.time.end)
+        return Scales.of(length, time, energy_density, amount=length**3 / self.molar_volume if self.molar_volume else 1.0)
+
+    def resolved(self) -> str:
+        """This problem as TOML, with all defaults written out."""
+        table = _plain(self)
+        table.pop("directory")
+        if self.mesh.file is not None:
+            table["mesh"]["file"] = str((self.directory / self.mesh.file).resolve())
+        return tomli_w.dumps(table)
+
+
+def _plain(data: Any) -> Any:
+    """Records as tables, quantities and expressions as the user wrote them; what is not given is left out."""
+    if isinstance(data, Value):
+        return data.text if data.dimensional else float(data)
+    if isinstance(data, Field):
+        return _plain(data.value)
+    if isinstance(data, Expression):
+        return data.text
+    if isinstance(data, Record):
+        kind = {"kind": _kind(data)} if isinstance(data, (Term, Mobility)) else {}
+        return kind | {name: _plain(value) for name, value in data if value is not None and value != {} and value != ()}
+    if isinstance(data, Mapping):
+        return {key: _plain(value) for key, value in data.items()}
+    if isinstance(data, (tuple, list)):
+        return [_plain(item) for item in data]
+    return str(data) if isinstance(data, Path) else data
+
+
+def _kind(plug_in: Record) -> str:
+    cls = type(plug_in)
+    return cls.__name__ if cls.__module__.startswith(f"{__package__}.") else f"{cls.__module__}.{cls.__name__}"
+
+
+def _plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Record:
+    """The object that a table with `kind` describes; an object passes."""
+    if isinstance(item, base):
+        return item
+    if not isinstance(item, Mapping):
+        raise InputError(f"{table} must be a table with a kind, not {item!r}")
+    parameters = dict(item)
+    kind = parameters.pop("kind", None)
+    builtin = {cls.__name__: cls for cls in _subclasses(base) if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy"}
+    if kind is None:
+        raise InputError(f"{table} needs a kind; legal: {', '.join(sorted(builtin))}, or a class of your own as my_module.MyClass")
+    if not isinstance(kind, str):
+        raise InputError(f"{table} kind = {kind!r} must be text")
+    cls = builtin.get(kind) if "." not in kind else _user_class(kind, base, table, directory)
+    if cls is None:
+        raise InputError(f"{table} has no kind '{kind}'{did_you_mean(kind, builtin)} A class of your own goes by my_module.MyClass.")
+    return cls(**parameters)
+
+
+def _subclasses(base: type[Record]) -> set[type[Record]]:
+    return {cls for child in base.__subclasses__() for cls in {child, *_subclasses(child)}}
+
+
+def _user_class(kind: str, base: type[Record], table: str, directory: Path) -> type[Record]:
+    module, _, name = kind.rpartition(".")
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{table} kind = '{kind}': {error}; the module is looked for beside the problem file, in {directory}") from None
+    except AttributeError:
+        raise InputError(f"{table} kind = '{kind}': module {module} has no class {name}") from None
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise InputError(f"{table} kind = '{kind}': {name} must be a subclass of fem_diffusion.{base.__name__}")
+    return cls
+
+
+def _list(given: Any, table: str) -> list[Any]:
+    if isinstance(given, (list, tuple)):
+        return list(given)
+    raise InputError(f"{table} must be written with double brackets: each is one entry of a list")
+
+
+def _reject_unknown_tables(table: Mapping[str, Any]) -> None:
+    legal = set(Problem.model_fields) - {"directory"}
+    for key in table:
+        if key not in legal:
+            raise InputError(f"the problem has no table or key '{key}'{did_you_mean(key, legal)}")
+
+
+def _set(table: dict[str, Any], key: str, value: str) -> None:
+    """Replace table[a][b] for the key "a.b" by a TOML value; text without quotes is taken as text."""
+    *path, last = key.split(".")
+    for part in path:
+        entry: Any = table[int(part)] if isinstance(table, list) else table.setdefault(part, {})
+        if not isinstance(entry, (dict, list)):
+            raise InputError(f"--set {key}: '{part}' is not a table")
+        table = entry  # type: ignore[assignment]
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    table[last] = parsed

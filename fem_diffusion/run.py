@@ -1,0 +1,39 @@
+"""The program: a problem in, a results folder out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mpi4py import MPI
+
+from .errors import StepFailed
+from .integrator import Integrator
+from .output import Output
+from .problem import Problem
+from .progress import Progress
+from .system import System
+
+
+def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path:
+    """Solve the problem and write its results to `folder`; returns it.
+
+    Raises InputError before anything is computed, StepFailed when no step succeeds or a steady state is not reached; the results up to
+    then are written.
+    """
+    system = System(problem, comm)
+    integrator = Integrator(system)
+    output = Output(folder, system, integrator)
+    try:
+        output.record(integrator.start())
+        with Progress(system) as progress:
+            for step in integrator.steps():
+                output.record(step)
+                progress.show(step)
+        if problem.time.steady and not integrator.steady:
+            raise StepFailed(f"no steady state by the end, t = {float(problem.time.end):g}: give a later [time] end")
+    except StepFailed as error:
+        output.record_failure()
+        output.finish(f"failed: {error}")
+        raise
+    output.finish("reached the steady state" if problem.time.steady else "reached the end")
+    return folder

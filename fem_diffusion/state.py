@@ -1,0 +1,68 @@
+"""What every plug-in sees: concentrations by name, chemical potentials, potential, place and time; never raw unknowns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Expr = Any  # a UFL expression, or a number or array where thermodynamics evaluates the same formula
+
+REST = "rest"  # how the nameless closing component (the other metal, solvent, voids) is called in messages
+
+
+@dataclass(frozen=True)
+class Composition(Sequence[Expr]):
+    """The independent concentrations c_1..c_n, by position or by name, and the component that closes their sum to one.
+
+    names:    of the n independent species
+    values:   their concentrations
+    balance:  name of the closing species, or None where the rest has no name
+    """
+
+    names: tuple[str, ...]
+    values: tuple[Expr, ...]
+    balance: str | None = None
+
+    def __getitem__(self, key: Any) -> Expr:
+        """c[0], or c["Ag"]; the balance species goes by its name."""
+        if isinstance(key, str):
+            return self.closed[key]
+        return self.values[key]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Iterator[Expr]:
+        return iter(self.values)
+
+    @property
+    def rest(self) -> Expr:
+        """c_0 = 1 - sum_i c_i"""
+        return 1 - sum(self.values)
+
+    @property
+    def closed(self) -> dict[str, Expr]:
+        """All components including the closing one, last."""
+        return dict(zip(self.names, self.values, strict=True)) | {self.balance or REST: self.rest}
+
+    @property
+    def named(self) -> dict[str, Expr]:
+        """All components that have a name: without a nameless rest."""
+        closed = self.closed
+        if self.balance is None:
+            del closed[REST]
+        return closed
+
+    def with_values(self, values: Sequence[Expr]) -> Composition:
+        return Composition(self.names, tuple(values), self.balance)
+
+
+@dataclass(frozen=True)
+class State:
+    """c_i, mu_i = dF/dc_i, the place x and the time t."""
+
+    c: Composition
+    mu: tuple[Expr, ...]
+    x: Expr
+    t: Expr

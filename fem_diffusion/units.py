@@ -1,0 +1,202 @@
+"""Quantities with units, and the solver's own units, in which every number is of order one.
+
+A quantity is given as a plain number or as text with a unit ("25 mV"). A problem is dimensionless (all quantities plain) or dimensional
+(all with units, held in SI); zero, fractions, counts and charges are plain in both. A dimensional problem is solved in units
+of its own (`Scales`), so that residuals and tolerances mean the same at any physical size.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import pint
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from .errors import InputError
+from .record import Record
+
+_NUMBER_AND_UNIT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
+_BASE_DIMENSIONS = ("[length]", "[time]", "[mass]", "[substance]", "[temperature]", "[current]")
+
+
+@cache
+def _registry() -> pint.UnitRegistry:
+    return pint.UnitRegistry()
+
+
+class Value(float):
+    """A quantity's number: in SI units if `dimensional`, as given if not. `unit` is the SI unit of the field that holds it."""
+
+    unit: str
+    dimensional: bool
+    text: str
+
+    def __new__(cls, number: float, unit: str = "", dimensional: bool = False, text: str = "") -> Value:
+        value = super().__new__(cls, number)
+        value.unit, value.dimensional, value.text = unit, dimensional, text or repr(float(number))
+        return value
+
+    @property
+    def plain(self) -> bool:
+        """Given without a unit, and not zero, which is the same in all units."""
+        return not self.dimensional and self != 0.0
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Annotation of a field that holds a quantity: `kappa: Annotated[float, Quantity("J/m")]`.
+
+    unit: the SI unit; minimum, maximum: legal range in SI units (or in the problem's own), `positive` excludes zero.
+    """
+
+    unit: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    positive: bool = False
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.parse)
+
+    def parse(self, given: Any) -> Value:
+        """A Value from a number or from text; ValueError says what is legal."""
+        value = given if isinstance(given, Value) and given.unit == self.unit else self._read(given)
+        if not math.isfinite(value):
+            raise ValueError("must be finite")
+        if self.positive and value <= 0:
+            raise ValueError("must be positive")
+        if not self.minimum <= value <= self.maximum:
+            legal = f"at least {self.minimum:g}" if self.maximum == math.inf else f"between {self.minimum:g} and {self.maximum:g}"
+            raise ValueError(f"must be {legal}" + (f" {self.unit}" if value.dimensional else ""))
+        return value
+
+    def _read(self, given: Any) -> Value:
+        if isinstance(given, (int, float)) and not isinstance(given, bool):
+            return Value(float(given), self.unit)
+        example = f'"1.5 {self.unit}"' if self.unit else "1.5"
+        if not isinstance(given, str):
+            raise ValueError(f"is not a quantity: give a number or text like {example}")
+        match = _NUMBER_AND_UNIT.fullmatch(given)
+        if match is None:
+            raise ValueError(f"is not a number with a unit: write for example {example}")
+        number, unit = float(match[1]), match[2]
+        if not unit:
+            return Value(number, self.unit, text=given)
+        try:
+            si = _registry().Quantity(number, unit).to(self.unit or "dimensionless").magnitude
+        except pint.UndefinedUnitError as error:
+            raise ValueError(f"{error}; write for example {example}") from None
+        except (pint.DimensionalityError, pint.OffsetUnitCalculusError):
+            legal = f"is needed here, for example {example}" if self.unit else "is needed here: give a plain number"
+            raise ValueError(f"'{unit}' is the wrong unit: {self.unit or 'no unit'} {legal}") from None
+        except Exception:  # pint's parser raises whatever its tokenizer meets
+            raise ValueError(f"'{unit}' is not a unit: write for example {example}") from None
+        return Value(float(si), self.unit, dimensional=bool(self.unit), text=given)
+
+
+def is_quantity(text: str) -> bool:
+    """Whether the text is a number followed by a unit, so not an expression."""
+    match = _NUMBER_AND_UNIT.fullmatch(text)
+    if match is None or not match[2]:
+        return False
+    try:
+        _registry().parse_units(match[2])
+    except Exception:  # any failure to parse means that it is not a unit
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The solver's base units in SI: one solver unit of length is `length` metres, and so on.
+
+    The energy unit makes RT/V_m one, so that mixing energies are their textbook dimensionless selves.
+    """
+
+    length: float = 1.0  # m
+    time: float = 1.0  # s
+    mass: float = 1.0  # kg
+    amount: float = 1.0  # mol
+    temperature: float = 1.0  # K
+    current: float = 1.0  # A
+
+    @classmethod
+    def of(cls, length: float, time: float, energy_density: float, amount: float) -> Scales:
+        """From the scales that physics names: m, s, J/m^3, mol."""
+        return cls(length=length, time=time, mass=energy_density * length * time**2, amount=amount)
+
+    def factor(self, unit: str) -> float:
+        """How much one solver unit is in the SI unit `unit`."""
+        base = (self.length, self.time, self.mass, self.amount, self.temperature, self.current)
+        return math.prod(scale**power for scale, power in zip(base, _powers(unit), strict=True))
+
+
+@cache
+def _powers(unit: str) -> tuple[float, ...]:
+    dimensions = _registry().parse_units(unit or "dimensionless").dimensionality
+    return tuple(float(dimensions.get(name, 0)) for name in _BASE_DIMENSIONS)
+
+
+@runtime_checkable
+class HasQuantities(Protocol):
+    """Something that may hold a quantity and knows how to convert itself."""
+
+    @property
+    def value(self) -> Any: ...
+
+    def in_solver_units(self, scales: Scales) -> Any: ...
+
+
+T = TypeVar("T")
+
+
+def in_solver_units(data: T, scales: Scales) -> T:
+    """The same record (or container of records) with every quantity as a plain float in solver units."""
+    if isinstance(data, Value):
+        return float(data) / scales.factor(data.unit) if data.dimensional else float(data)  # type: ignore[return-value]
+    if isinstance(data, HasQuantities):
+        return data.in_solver_units(scales)
+    if isinstance(data, Record):
+        changed = {name: in_solver_units(value, scales) for name, value in data}
+        return data.model_copy(update=changed)
+    if isinstance(data, dict):
+        return {key: in_solver_units(value, scales) for key, value in data.items()}  # type: ignore[return-value]
+    if isinstance(data, (tuple, list)):
+        return type(data)(in_solver_units(value, scales) for value in data)  # type: ignore[return-value]
+    return data
+
+
+def quantities(data: Any, path: str = "") -> Iterator[tuple[str, Value]]:
+    """Every quantity in a record with its path, depth first."""
+    if isinstance(data, Value):
+        yield path, data
+    elif isinstance(data, HasQuantities):
+        yield from quantities(data.value, path)
+    elif isinstance(data, Record):
+        for name, value in data:
+            yield from quantities(value, f"{path}.{name}" if path else name)
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from quantities(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(data, (tuple, list)):
+        for index, value in enumerate(data):
+            yield from quantities(value, f"{path}[{index}]")
+
+
+def require_one_system(data: Any) -> bool:
+    """Whether the problem has units; InputError if some quantities have units and others are plain numbers."""
+    found = list(quantities(data))
+    with_units = [(path, value) for path, value in found if value.dimensional]
+    plain = [(path, value) for path, value in found if value.plain and value.unit]
+    if with_units and plain:
+        (first, a), (second, b) = with_units[0], plain[0]
+        raise InputError(
+            f"units and plain numbers are mixed: {first} = '{a.text}' has a unit, {second} = {b.text} has none; "
+            f"give all quantities a unit ({second} in {b.unit}, for example) or none"
+        )
+    return bool(with_units)
