@@ -210,7 +210,7 @@ class _Parser:
         return value
 
     def _name(self, node: ast.Name) -> Tree:
-        name = self._source(node)  # not node.id, in which Python has made 2 of a subscript
+        name = self._source(node)  # not node.id, where Python has replaced letters: the micro sign by mu
         if name in _FUNCTIONS:
             self._fail(node, f"'{name}' is a function; write {_usage(name)}")
         if name == "pi":
@@ -326,9 +326,9 @@ def _lifted(value: Any) -> Expr:
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
-# The edge between two integers, as a fraction of one. Vertices of a grid of N cells along it lie at multiples of 1/N' after scaling, N' being N
-# without its factors 2 and 5: none is nearer than 1/4000 to this edge for N' <= 2000, so round-off (1e-7 here) moves none across it.
-# Not at 1/2, where every odd grid point of a 2^m grid is; not irrational: fractions j/N come within 1/N^2 of any number but the simplest.
+# Where one integer ends and the next begins, as a fraction of one. Scaled vertices of a grid of N cells lie at multiples of 1/N', N' being
+# N without its factors 2 and 5 (up to nine of each): none is nearer than 1/4000 to this edge for N' <= 2000, and round-off is 1e-7.
+# Not at 1/2, where every odd vertex of a 2^10 grid is; not irrational: fractions j/N come within 1/N^2 of any number but the simplest.
 _EDGE = 1 / 4000
 
 
@@ -342,7 +342,7 @@ def noise(seed: int, x: ArrayLike, lower: ArrayLike, extent: ArrayLike, stream: 
     hashed = np.zeros(place.shape[1], dtype=np.uint64)
     for word in (np.uint64(seed % 2**64), np.uint64(stream % 2**64), *place):
         hashed = _mix(hashed ^ word)
-    return (hashed >> np.uint64(11)) * (2 / (2**53 - 1)) - 1
+    return (hashed >> np.uint64(11)).astype(np.float64) * (2 / (2**53 - 1)) - 1
 
 
 def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -13,7 +13,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import basix.ufl
 import numpy as np
@@ -27,6 +27,7 @@ from scipy.spatial import KDTree
 
 from . import compat
 from .errors import InputError
+from .parallel import global_max, global_min, global_sum, on_root
 from .record import Record
 from .units import Quantity
 
@@ -76,7 +77,6 @@ _KINDS = {
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-T = TypeVar("T")
 
 
 class Mesh(Record):
@@ -190,7 +190,14 @@ def build(source: Mesh, directory: Path, comm: MPI.Comm, scale: float = 1.0) -> 
     """
     if source.shape is not None and not source.periodic:
         return _shape(source, comm, scale)
-    return _distribute(comm, _on_first_rank(comm, lambda: _whole(source, directory, scale)))
+    read: list[_Whole] = []
+
+    def share_of_the_others() -> _Whole:
+        read.append(_whole(source, directory, scale))
+        return read[0].without_rows()
+
+    nothing = on_root(comm, share_of_the_others)
+    return _distribute(comm, read[0] if read else nothing)
 
 
 def statistics(geometry: Geometry) -> dict[str, Any]:
@@ -203,27 +210,10 @@ def statistics(geometry: Geometry) -> dict[str, Any]:
         "cell": mesh.topology.cell_type.name,
         "cells": cells.size_global,
         "vertices": mesh.topology.index_map(0).size_global,
-        "h_min": mesh.comm.allreduce(float(h.min(initial=np.inf)), MPI.MIN),
-        "h_mean": mesh.comm.allreduce(float(h.sum()), MPI.SUM) / cells.size_global,
-        "h_max": mesh.comm.allreduce(float(h.max(initial=0.0)), MPI.MAX),
+        "h_min": global_min(mesh.comm, h),
+        "h_mean": global_sum(mesh.comm, float(h.sum())) / cells.size_global,
+        "h_max": global_max(mesh.comm, h),
     }
-
-
-def _on_first_rank(comm: MPI.Comm, work: Callable[[], T]) -> T | None:
-    """The result of work() on rank 0, None on the others; its exception on all."""
-    result, failure = None, None
-    if comm.rank == 0:
-        try:
-            result = work()
-        except InputError as error:
-            failure = error
-        except Exception as error:  # the other ranks wait below, whatever went wrong
-            comm.bcast(RuntimeError(f"rank 0 failed: {error}"))
-            raise
-    failure = comm.bcast(failure)
-    if failure is not None:
-        raise failure
-    return result
 
 
 # --- shapes
@@ -343,7 +333,9 @@ def _assembled(path: Path, cell: str, degree: int, points: Floats, cells: _Group
     extent = np.ptp(x, axis=0)
     if extent[kind.dimension :].max(initial=0.0) > 1e-9 * extent.max():
         where, larger = ("on the x axis", "surfaces") if kind.dimension == 1 else ("in the x-y plane", "volumes")
-        raise InputError(f"{path}: its {cell}s do not lie {where}. If they are meant to be a boundary, give the {larger} a physical name too")
+        raise InputError(
+            f"{path}: its {cell}s do not lie {where}. If they are meant to be a boundary, give the {larger} a physical name too"
+        )
     row = np.full(len(points), -1, dtype=np.int64)
     row[used] = np.arange(len(used))
     facet_nodes = row[facets.nodes]
@@ -370,7 +362,9 @@ def _ordered(path: Path, nodes: Ints, cell: str, degree: int, order: Callable[[s
             return nodes[:, order(cell, nodes.shape[1])]
     except RuntimeError:  # an order that DOLFINx does not read
         pass
-    raise InputError(f"{path} holds {cell}s of order {degree} with {nodes.shape[1]} nodes: save it with cells of order 1, or complete ones of order 2")
+    raise InputError(
+        f"{path} holds {cell}s of order {degree} with {nodes.shape[1]} nodes: save it with cells of order 1, or complete ones of order 2"
+    )
 
 
 def _nodes(cell: str, degree: int) -> int:
@@ -453,7 +447,9 @@ def _gmsh_group(model: Any, path: Path, dimension: int, nodes: int) -> _Group:
     """The elements of the physical groups of one dimension, as gmsh's node tags; all elements of the highest one if it has no groups."""
     names: dict[str, int] = {}
     ids, found, values = [np.zeros(0, dtype=np.int64)], [np.zeros((0, nodes), dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    groups = [(tag, entity) for _, tag in model.getPhysicalGroups(dimension) for entity in model.getEntitiesForPhysicalGroup(dimension, tag)]
+    groups = [
+        (tag, entity) for _, tag in model.getPhysicalGroups(dimension) for entity in model.getEntitiesForPhysicalGroup(dimension, tag)
+    ]
     if not model.getPhysicalGroups():
         groups = [(0, entity) for _, entity in model.getEntities(dimension)] if dimension == model.getDimension() else []
     for tag, entity in groups:
@@ -496,7 +492,9 @@ def _read_meshio(path: Path) -> _Whole:
     cell, degree = described
     facet = _KINDS[cell].facet
 
-    integer = [key for key, data in file.cell_data.items() if all(np.issubdtype(block.dtype, np.integer) and block.ndim == 1 for block in data)]
+    integer = [
+        key for key, data in file.cell_data.items() if all(np.issubdtype(block.dtype, np.integer) and block.ndim == 1 for block in data)
+    ]
     key = integer[0] if len(integer) == 1 else next((key for key in ("gmsh:physical", "medit:ref", "cell_tags") if key in integer), None)
 
     def group(kind: str, degree: int, dimension: int) -> _Group:
@@ -543,7 +541,9 @@ def _periodic(whole: _Whole, periodic: tuple[str, ...]) -> _Whole:
         period[axis] = upper[axis] - lower[axis]
         # Shorter cells have at most one edge between two vertices also after the merge, and un-wrap without doubt.
         if extents[:, axis].max() > 0.499 * period[axis]:
-            raise InputError(f"[mesh] periodic = '{name}' needs at least 3 cells in {name}, and no cell as long as half the period: refine the mesh")
+            raise InputError(
+                f"[mesh] periodic = '{name}' needs at least 3 cells in {name}, and no cell as long as half the period: refine the mesh"
+            )
         low, high = (np.abs(whole.x[:, axis] - end[axis]) < tolerance for end in (lower, upper))
         partner = _partners(whole.x, np.flatnonzero(low), np.flatnonzero(high), axis, period[axis], tolerance)[partner]
         on_side |= low[whole.facets].all(axis=1) | high[whole.facets].all(axis=1)
@@ -592,10 +592,8 @@ def _partners(x: Floats, low: Ints, high: Ints, axis: int, period: float, tolera
 # --- from one rank to all
 
 
-def _distribute(comm: MPI.Comm, whole: _Whole | None) -> Geometry:
-    """The mesh that rank 0 has as arrays."""
-    empty = comm.bcast(whole.without_rows() if whole else None)
-    part = whole or empty
+def _distribute(comm: MPI.Comm, part: _Whole) -> Geometry:
+    """The mesh that rank 0 has as arrays, and of which the others have no rows."""
     gdim, facet_dimension = part.x.shape[1], _KINDS[part.cell].dimension - 1
     domain = ufl.Mesh(_element(part.cell, part.degree, shape=(gdim,)))
     mesh = compat.create_mesh(comm, part.cells, np.ascontiguousarray(part.x), domain)

@@ -73,15 +73,15 @@ class Norms:
 class Newton:
     """Solves R(u) = 0.
 
-    Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first), or when the last full update of
-    the first half of the fields (the concentrations) is at most snes_stol: convergence is quadratic, so the error then is about its square.
+    Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first), or when the last update of
+    the first half of the fields (the concentrations) is a full one and at most snes_stol: convergence is quadratic, so the error then is about its square.
 
     feasible(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns whether it did.
     """
 
     def __init__(self, operators: Operators, norms: Norms, feasible: Callable[[np.ndarray, np.ndarray], bool] | None) -> None:
         self.operators, self.norms, self._feasible = operators, norms, feasible
-        self._build()
+        self.snes: PETSc.SNES | None = None
 
     def _build(self) -> None:
         operators = self.operators
@@ -90,26 +90,19 @@ class Newton:
         self._x, self._r = operators.vector(), operators.vector()
         self.snes.setFunction(lambda snes, x, r: operators.residual(x, r), self._r)
         self.snes.setJacobian(lambda snes, x, A, P: operators.jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
-        ours = {key: value for key, value in DIRECT.items() if not options.hasName(key)}
-        for key, value in ours.items():
-            options[key] = value
-        self.snes.setFromOptions()
-        if self._feasible is not None:
-            self.snes.setLineSearchPreCheck(self._precheck)
-        self.snes.setConvergenceTest(self._converged)
-        self._ours = ours
-
-    def release_options(self) -> None:
-        """Take our defaults out of the option database, where a user's next solver would find them."""
+        self._ours = [key for key in DIRECT if not options.hasName(key)]
         for key in self._ours:
-            PETSc.Options().delValue(key)
+            options[key] = DIRECT[key]
+        self.snes.setFromOptions()
+        self.snes.setLineSearchPreCheck(self._precheck)
+        self.snes.setConvergenceTest(self._converged)
 
     def _precheck(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
-        assert self._feasible is not None
         direction = y.array_r.copy()
-        changed = self._feasible(x.array_r, direction)
+        changed = self._feasible is not None and self._feasible(x.array_r, direction)
         if changed:
             y.array_w[:] = direction
+        self._target = None if changed else x.array_r - direction
         return changed
 
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
@@ -124,25 +117,38 @@ class Newton:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS)
         if np.all(residual <= rtol * self._first):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
-        update = self.norms.largest(snes.getSolutionUpdate().array_r)
-        if np.all(update[: self.norms.block // 2] <= stol):
+        if self._took_full_step(snes) and np.all(self.norms.largest(snes.getSolutionUpdate().array_r)[: self.norms.block // 2] <= stol):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_SNORM_RELATIVE)
         return 0 if iteration < max_it else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
 
+    def _took_full_step(self, snes: PETSc.SNES) -> bool:
+        """Whether the last update is Newton's own, neither limited nor shortened: a small one of those says nothing about the error."""
+        short = self._target is None or not np.array_equal(snes.getSolution().array_r, self._target)
+        return global_sum(self.norms.comm, int(short)) == 0
+
     def solve(self, values: np.ndarray) -> Converged:
         """From the owned unknowns `values` to a solution, left in the operators' u. Raises NotConverged."""
+        if self.snes is None:
+            self._build()
+        snes = self.snes
+        assert snes is not None
         self._x.array_w[:] = values
         try:
-            self.snes.solve(None, self._x)
+            snes.solve(None, self._x)
         except PETSc.Error as error:
-            self._build()
+            self.snes = None
             raise NotConverged(str(error.__cause__ or error)) from error
-        reason = self.snes.getConvergedReason()
+        finally:
+            self._withdraw_options()
+        reason = snes.getConvergedReason()
         if reason < 0:
-            # A failed factorisation would fail every later solve with the same matrices.
-            message = REASONS.get(reason, f"PETSc reason {reason}")
-            self._worst = self._r.array_r.copy()
-            self._build()
-            raise NotConverged(message)
+            self.snes = None  # a failed factorisation would fail every later solve
+            raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"))
         self.operators.residual(self._x, self._r)
-        return Converged(self.snes.getIterationNumber(), self.snes.getLinearSolveIterations())
+        return Converged(snes.getIterationNumber(), snes.getLinearSolveIterations())
+
+    def _withdraw_options(self) -> None:
+        """Our defaults leave the database once they are read, so that what is left at the end are a user's own misspelt ones."""
+        for key in self._ours:
+            PETSc.Options().delValue(key)
+        self._ours = []

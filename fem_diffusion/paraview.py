@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +17,7 @@ from dolfinx import fem
 from .compat import cell_nodes
 from .parallel import on_root
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
 
 # name in DOLFINx: VTK's number of the type, and which DOLFINx vertex each VTK vertex is

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -59,7 +60,7 @@ def save(path: Path, state: BinaryThermodynamics, diagram: PhaseDiagram | None =
 
 
 def _free_energy(axes: Axes, state: BinaryThermodynamics, labels: Labels) -> None:
-    def f(c: object) -> np.ndarray:
+    def f(c: Any) -> Any:
         return state.density.value([c]) * labels.energy.factor
 
     ends = np.array(state.binodal or (0.0, 1.0))
@@ -103,9 +104,7 @@ def _growth(axes: Axes, state: BinaryThermodynamics, labels: Labels) -> None:
     axes.vlines(fastest[0], 0, fastest[1], color=STATE, lw=1.2, ls=":")
     axes.plot(*fastest, "D", color=STATE, ms=8)
     wavelength = f"{state.wavelength * labels.wavelength.factor:.3g} {labels.wavelength.label}".strip()
-    axes.annotate(
-        f"$\\lambda$ = {wavelength}", fastest, xytext=(0, 10), textcoords="offset points", ha="center", va="bottom", color=STATE
-    )
+    axes.annotate(f"$\\lambda$ = {wavelength}", fastest, xytext=(0, 10), textcoords="offset points", ha="center", va="bottom", color=STATE)
     axes.set(xlabel=labels.wavenumber.label, ylabel=labels.rate.label, title="Growth of small waves")
     axes.set_xlim(0, k[-1] * per_k)
     axes.set_ylim(-0.6 * fastest[1], 1.2 * fastest[1])

@@ -20,16 +20,28 @@ from matplotlib.tri import Triangulation
 from PIL import Image
 from scipy.spatial import KDTree
 
-from .paraview import DrawnMesh
+from .paraview import Array, DrawnMesh, Ints
 
-Array = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Snapshot = tuple[float, Mapping[str, Array]]
 
 # OKLab lightness 0.26 to 0.93 in equal steps, colour distances equal within 10 %: equal steps of c look equal, also in grey
 COLORS = LinearSegmentedColormap.from_list(
     "phases",
-    "#1b1f4b #1e2d64 #1f3e78 #205186 #216592 #297997 #338e9b #48a19d #64b39f #7fc5a0 #a2d4a1 #c8e1a6 #f2ecae".split(),
+    [
+        "#1b1f4b",
+        "#1e2d64",
+        "#1f3e78",
+        "#205186",
+        "#216592",
+        "#297997",
+        "#338e9b",
+        "#48a19d",
+        "#64b39f",
+        "#7fc5a0",
+        "#a2d4a1",
+        "#c8e1a6",
+        "#f2ecae",
+    ],
 )
 INK, QUIET, FAINT = "#22252b", "#7b808a", "#d9dce1"
 LINES = ("#205a8c", "#d1663a", "#3c9a7f", "#8a5aa8", "#b8912b", "#6b7280")
@@ -62,7 +74,7 @@ MARGIN = 0.55
 GAP = 0.2
 LINE = 0.3  # a line of text above or below a panel
 BAR = 0.95  # a colour bar with its numbers and label
-HIGHEST = 4.2  # panel
+HIGHEST = 3.6  # panel
 CHART_HEIGHT = 2.1
 MOST_PANELS, MOST_SPECIES, MOST_LINES = 4, 3, 7
 
@@ -70,8 +82,8 @@ _FACES = {  # of VTK's cells
     "tetrahedron": [(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)],
     "hexahedron": [(0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)],
 }
-_TO_VIEWER = np.array([-0.55, -0.72, 0.42]) / np.linalg.norm([-0.55, -0.72, 0.42])
-_TO_LIGHT = np.array([-0.35, -0.60, 0.72]) / np.linalg.norm([-0.35, -0.60, 0.72])
+TO_VIEWER = np.array([-0.55, -0.72, 0.42]) / np.linalg.norm([-0.55, -0.72, 0.42])
+TO_LIGHT = np.array([-0.35, -0.60, 0.72]) / np.linalg.norm([-0.35, -0.60, 0.72])
 
 
 def summary(
@@ -99,7 +111,7 @@ def summary(
         page = _Page(title)
         fields(page, mesh, snapshots, names, time_unit, length_unit)
         signed = any(values[name].min() < -0.05 * abs(values[name]).max() for _, values in snapshots for name in species)
-        _draw_history(page, history, time_unit, energy_unit, relative=not signed)
+        _draw_history(page, history, time_unit, energy_unit, signed)
         page.save(path)
 
 
@@ -141,7 +153,7 @@ def _draw_maps(
 ) -> None:
     """A row of panels for each species, with one colour bar."""
     shape = _flat(mesh) if mesh.cell in ("triangle", "quadrilateral") else _projected_surface(mesh)
-    shown = _spread(snapshots, MOST_PANELS)
+    shown = spread(snapshots, MOST_PANELS)
     low, high = shape.corners.min(0), shape.corners.max(0)
     aspect = (high[1] - low[1]) / (high[0] - low[0])
 
@@ -168,15 +180,15 @@ def _draw_maps(
                 axes.set_title(_time(t, time_unit), loc="center", pad=5)
             if k == len(names) - 1 and i == len(shown) - columns:
                 _draw_scale(axes, low[0], high[0] - low[0], low[1] - 0.12 / height * (high[1] - low[1]), length_unit)
-        _draw_color_bar(page.axes(left + columns * (width + GAP), top, 0.13, block[1]), norm, label)
+        _draw_color_bar(page, page.axes(left + columns * (width + GAP), top, 0.13, block[1]), norm, label)
         if (k + 1) % beside == 0 or k == len(names) - 1:
             page.bottom = top + block[1]
     page.bottom += LINE
 
 
-def _draw_color_bar(axes: Axes, norm: Normalize, label: str) -> None:
-    bar = axes.figure.colorbar(ScalarMappable(norm, COLORS), cax=axes)
-    bar.outline.set_visible(False)
+def _draw_color_bar(page: _Page, axes: Axes, norm: Normalize, label: str) -> None:
+    bar = page.figure.colorbar(ScalarMappable(norm, COLORS), cax=axes)
+    axes.spines["outline"].set_visible(False)
     bar.ax.tick_params(length=2, labelsize=8)
     bar.ax.yaxis.set_major_locator(MaxNLocator(6))
     bar.set_label(label, fontsize=10)
@@ -187,14 +199,14 @@ def _draw_scale(axes: Axes, left: float, extent: float, y: float, unit: str) -> 
     power = 10 ** np.floor(np.log10(0.35 * extent))
     length = power * max(step for step in (1, 2, 3, 5) if step * power <= 0.35 * extent)
     axes.plot([left, left + length], [y, y], color=INK, lw=2, solid_capstyle="butt", clip_on=False)
-    axes.text(left + length, y, f" {_quantity(length, unit)}", fontsize=8, va="center", ha="left")
+    axes.text(left + length, y, f" {quantity(length, unit)}", fontsize=8, va="center", ha="left")
 
 
 def _draw_lines(
     page: _Page, mesh: DrawnMesh, snapshots: Sequence[Snapshot], names: Mapping[str, str], time_unit: str, length_unit: str
 ) -> None:
     """A chart of the field over x for each species, with a line for each time."""
-    shown = _spread(snapshots, MOST_LINES)
+    shown = spread(snapshots, MOST_LINES)
     factor, unit = _prefix(float(np.ptp(mesh.points[:, 0])), length_unit)
     order = np.argsort(mesh.points[:, 0])
     x = mesh.points[order, 0] / factor
@@ -235,12 +247,11 @@ class _Shape:
     def draw(self, axes: Axes, values: Array, norm: Normalize) -> None:
         colors = COLORS(norm(values[self.rows]))
         colors[:, :3] *= self.light[:, None]
-        # neither makes all triangles of a plane turn the same way nor drops any
-        triangulation = Triangulation(*self.corners.T, np.arange(len(self.corners)).reshape(-1, 3))
+        triangulation = Triangulation(self.corners[:, 0], self.corners[:, 1], np.arange(len(self.corners)).reshape(-1, 3))
         triangles = TriMesh(triangulation)
         triangles.set_facecolor(colors)
         axes.add_collection(triangles)
-        axes.add_collection(LineCollection(self.outline, colors=INK, linewidths=0.6, capstyle="round", clip_on=False))
+        axes.add_collection(LineCollection(list(self.outline), colors=INK, linewidths=0.6, capstyle="round", clip_on=False))
 
 
 def _flat(mesh: DrawnMesh) -> _Shape:
@@ -261,18 +272,18 @@ def _projected_surface(mesh: DrawnMesh) -> _Shape:
     middles = mesh.points[faces].mean(axis=1)
     normals *= np.sign(np.sum(normals * (middles - inside), axis=1, keepdims=True))
 
-    towards = normals @ _TO_VIEWER
-    right = np.cross([0.0, 0.0, 1.0], _TO_VIEWER)
+    towards = normals @ TO_VIEWER
+    right = np.cross([0.0, 0.0, 1.0], TO_VIEWER)
     right /= np.linalg.norm(right)
-    corners = mesh.points @ np.stack([right, np.cross(_TO_VIEWER, right)], axis=1)
-    light = 0.74 + 0.26 * np.clip(normals @ _TO_LIGHT, 0, 1)
+    corners = mesh.points @ np.stack([right, np.cross(TO_VIEWER, right)], axis=1)
+    light = 0.74 + 0.26 * np.clip(normals @ TO_LIGHT, 0, 1)
 
     seen = np.flatnonzero(towards > 1e-6)
-    seen = seen[np.argsort(middles[seen] @ _TO_VIEWER)]
+    seen = seen[np.argsort(middles[seen] @ TO_VIEWER)]
     per_face = faces.shape[1] - 2
     triangles = _triangles(faces[seen]).reshape(per_face, -1, 3).swapaxes(0, 1).reshape(-1, 3)
     outline = _sharp_edges(faces, normals, towards)
-    outline = outline[~_hidden(outline, triangles, corners, mesh.points @ _TO_VIEWER)]
+    outline = outline[~_hidden(outline, triangles, corners, mesh.points @ TO_VIEWER)]
     return _Shape(corners, np.arange(len(corners)), triangles, np.repeat(light[seen], per_face), corners[outline])
 
 
@@ -316,7 +327,8 @@ def _hidden(edges: Ints, triangles: Ints, corners: Array, depth: Array) -> npt.N
     area = b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0]
     s, t = (p[:, 0] * c[:, 1] - p[:, 1] * c[:, 0]) / area, (b[:, 0] * p[:, 1] - b[:, 1] * p[:, 0]) / area
     over = np.sum(depth[triangles[triangle]] * np.stack([1 - s - t, s, t], axis=1), axis=1)
-    before = (s > 0) & (t > 0) & (s + t < 1) & (over > near[edge] + 1e-6 * np.ptp(depth))
+    # with their edges: a ray through an edge must not pass between two triangles
+    before = (s > -1e-9) & (t > -1e-9) & (s + t < 1 + 1e-9) & (over > near[edge] + 1e-6 * np.ptp(depth))
     hidden = np.zeros(len(edges), dtype=bool)
     hidden[edge[before]] = True
     return hidden
@@ -325,7 +337,7 @@ def _hidden(edges: Ints, triangles: Ints, corners: Array, depth: Array) -> npt.N
 # --- history
 
 
-def _draw_history(page: _Page, history: Mapping[str, Array], time_unit: str, energy_unit: str, relative: bool) -> None:
+def _draw_history(page: _Page, history: Mapping[str, Array], time_unit: str, energy_unit: str, signed: bool) -> None:
     """Energy, mass and time step from left to right."""
     pad = 0.95
     width = (WIDTH - 2 * MARGIN - 0.6 - 2 * pad) / 3
@@ -354,6 +366,8 @@ def _draw_history(page: _Page, history: Mapping[str, Array], time_unit: str, ene
     energy.set_title(f"free energy{_in(f'{power} {energy_unit}'.strip())}")
 
     masses = {key.removeprefix("mass_"): np.asarray(column) for key, column in history.items() if key.startswith("mass_")}
+    # relative to its own zero mean, the round-off of an order parameter would look like a loss
+    relative = not signed and all(column[0] for column in masses.values())
     changes, power = _scaled([(column - column[0]) / (abs(column[0]) if relative else 1.0) for column in masses.values()])
     for color, name, change in zip(LINES, masses, changes, strict=False):
         mass.plot(x, change, color=color, label=name, lw=1.2)
@@ -369,12 +383,12 @@ def _draw_steps(axes: Axes, x: Array, history: Mapping[str, Array], factor: floa
     iterations = axes.twinx()
     iterations.spines["right"].set_visible(True)
     iterations.plot(x[1:], history["newton_iterations"][1:], ".", color=LINES[1], ms=4, alpha=0.5, mec="none")
-    iterations.set_ylim(0, 1.25 * max(4, np.nanmax(history["newton_iterations"])))
+    iterations.set_ylim(0, 1.25 * max(4.0, float(np.nanmax(history["newton_iterations"]))))
     iterations.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     iterations.set_ylabel("Newton iterations", color=LINES[1])
     iterations.tick_params(axis="y", labelcolor=LINES[1])
 
-    dt = np.asarray(history["dt"], dtype=float) / factor
+    dt: Array = np.asarray(history["dt"], dtype=float) / factor
     positive = dt > 0
     axes.set_zorder(iterations.get_zorder() + 1)
     axes.patch.set_visible(False)
@@ -393,16 +407,16 @@ def _draw_steps(axes: Axes, x: Array, history: Mapping[str, Array], factor: floa
 # --- numbers
 
 
-def _spread(snapshots: Sequence[Snapshot], most: int) -> list[Snapshot]:
+def spread(snapshots: Sequence[Snapshot], most: int) -> list[Snapshot]:
     """At most so many, first and last among them, even in time, or in its logarithm where the times span more than two decades."""
     if len(snapshots) <= most:
         return list(snapshots)
     times = np.array([t for t, _ in snapshots])
     first = times[1:].min()
+    place = times
     if first > 0 and times[-1] > 100 * first:
+        # t = 0 has no logarithm: it goes one panel before the first step
         place = np.log(np.maximum(times, first * (first / times[-1]) ** (1 / (most - 1))))
-    else:
-        place = times
     wanted = np.linspace(place[0], place[-1], most)
     chosen = {0, len(snapshots) - 1}
     for target in wanted[1:-1]:
@@ -419,7 +433,7 @@ def _norm(arrays: Iterable[Array]) -> Normalize:
 
 
 def _time(t: float, unit: str) -> str:
-    return f"t = {_quantity(t, unit if t else '')}"
+    return f"t = {quantity(t, unit if t else '')}"
 
 
 def _prefix(value: float, unit: str) -> tuple[float, str]:
@@ -432,7 +446,7 @@ def _prefix(value: float, unit: str) -> tuple[float, str]:
     return 1.0, unit
 
 
-def _quantity(value: float, unit: str) -> str:
+def quantity(value: float, unit: str) -> str:
     factor, unit = _prefix(value, unit)
     number = f"{value / factor:.3g}"
     if "e" in number:

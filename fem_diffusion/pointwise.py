@@ -181,7 +181,7 @@ def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike) 
     entries = [entry for row in mobility.matrix(composition.with_values(arguments)) for entry in row]
     values = PointwiseFunction(entries, arguments)(list(np.asarray(c, dtype=float)))
     n = len(arguments)
-    return values.reshape((n, n) + values.shape[1:])
+    return values.reshape(n, n, *values.shape[1:])
 
 
 def _fields(composition: Composition) -> Composition:

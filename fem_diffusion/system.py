@@ -222,8 +222,7 @@ class System:
             for worst, bad in ((values.min(initial=np.inf), values < -1e-12), (values.max(initial=-np.inf), values > 1 + 1e-12)):
                 value, place = _extreme(self.comm, worst, bad, values, self.x)
                 if place is not None:
-                    where = ", ".join(f"{coordinate * self.scales.length:.4g}" for coordinate in place[: self.geometry.dimension])
-                    raise InputError(f"[[species]] initial of {name} is {value:.6g} at ({where}): fractions are between 0 and 1")
+                    raise InputError(f"[[species]] initial of {name} is {value:.6g} at {self._place(place)}: fractions are between 0 and 1")
 
     def _lifted(self, c: np.ndarray) -> np.ndarray:
         closed = np.maximum(np.column_stack([c, 1 - c.sum(axis=1)]), TRACE)
@@ -413,10 +412,15 @@ class System:
         report = ""
         if self.comm.rank == rank:
             names = [*self.model.names, *(f"mu_{name}" for name in self.model.names)]
-            where = ", ".join(f"{v * self.scales.length:.4g}" for v in self.x[: self.geometry.dimension, vertex])
             values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
-            report = f"worst in the equation of {names[component]} at ({where}), where {values}"
+            report = f"worst in the equation of {names[component]} at {self._place(self.x[:, vertex])}, where {values}"
         return self.comm.bcast(report, root=rank)
+
+    def _place(self, x: np.ndarray) -> str:
+        """Coordinates as a user gives them."""
+        size = float(np.abs(self.x).max(initial=0.0))
+        coordinates = np.where(np.abs(x) < 1e-12 * size, 0.0, x)[: self.geometry.dimension] * self.scales.length
+        return "(" + ", ".join(f"{value:.4g}" for value in coordinates) + ")"
 
 
 @dataclass(frozen=True)

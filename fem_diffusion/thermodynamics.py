@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Self
@@ -43,6 +43,7 @@ def binodal(density: LocalDensity, near: float | None = None) -> Interval | None
     """The two phases of equal f' and equal f - c f', or None for an energy without an unstable range.
 
     Where the energy has several miscibility gaps it is the one that contains `near`, else the widest.
+    A phase that is closer to c = 1 than rounding can hold is 1 - 1e-16; the other one is exact all the same.
     """
     return _chosen(_Curve.of(density).gaps, near)
 
@@ -50,7 +51,8 @@ def binodal(density: LocalDensity, near: float | None = None) -> Interval | None
 def thermodynamic_factor(density: LocalDensity, c: ArrayLike) -> Array:
     """Gamma = c (1-c) f''(c) with f in units of RT/V_m: the ratio of interdiffusion to ideal interdiffusion. Shape of c."""
     c = np.asarray(c, dtype=float)
-    return c * (1 - c) * density.hessian([c])[0, 0]
+    factor: Array = c * (1 - c) * density.hessian([c])[0, 0]
+    return factor
 
 
 def critical_point(terms: Sequence[Term], composition: Composition) -> tuple[float, float] | None:
@@ -247,7 +249,9 @@ def _interface(density: LocalDensity, a: float, b: float) -> dict[str, float]:
 def _maximum(function: Callable[[float], float], a: float, b: float) -> float:
     grid = np.linspace(a, b, 101)
     top = min(max(int(np.argmax([function(c) for c in grid])), 1), 99)
-    found = minimize_scalar(lambda c: -function(c), bounds=(grid[top - 1], grid[top + 1]), method="bounded", options={"xatol": 1e-9 * (b - a)})
+    found = minimize_scalar(
+        lambda c: -function(c), bounds=(grid[top - 1], grid[top + 1]), method="bounded", options={"xatol": 1e-9 * (b - a)}
+    )
     return float(-found.fun)
 
 

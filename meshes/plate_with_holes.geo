@@ -1,6 +1,6 @@
-// A rounded plate, 200 x 120, with round and elliptic holes. h: mesh size (1.4 gives about 12500 vertices).
+// A rounded plate, 200 x 120, with round and elliptic holes. h: mesh size (1.25 gives about 15500 vertices).
 SetFactory("OpenCASCADE");
-DefineConstant[ h = 1.4 ];
+DefineConstant[ h = 1.25 ];
 
 Rectangle(1) = {0, 0, 0, 200, 120, 14};
 

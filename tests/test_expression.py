@@ -51,7 +51,8 @@ VALUES = [
     ("where(x <= 0.3, 1, 2)", 1.0),
     ("x < 0.5", 1.0),
     ("(x > 0.5) + 3*(y < 0)", 3.0),
-    ("where(1 < 2, x, 1/(t - t))", 0.3),
+    ("where(1 < 2, x, z)", 0.3),
+    ("where(1 > 2, x, z)", 2.5),
     ("where(1 < 2 and x > 0, x, 0)", 0.3),
     ("where(1 > 2 or x > 0, x, 0)", 0.3),
 ]
@@ -71,11 +72,7 @@ def test_ufl_value(text: str, value: float) -> None:
 
 @pytest.mark.parametrize(("text", "value"), VALUES)
 def test_ufl_of_numbers(text: str, value: float) -> None:
-    if "1/(t - t)" in text:
-        with pytest.raises(ValueError, match="no finite value"):
-            Expression(text).ufl(**PLACE)
-    else:
-        assert Expression(text).ufl(**PLACE)(()) == pytest.approx(value, rel=1e-14)
+    assert Expression(text).ufl(**PLACE)(()) == pytest.approx(value, rel=1e-14)
 
 
 def test_ufl_compiles_and_agrees_with_numpy() -> None:
@@ -88,7 +85,7 @@ def test_ufl_compiles_and_agrees_with_numpy() -> None:
     for text in [
         "exp(-x)*log(1 + y)/sqrt(t) + tanh(x - y) + tan(x)*cos(t)",
         "abs(x - 0.4)**1.5 + min(x, y, 0.3) + max(x, y, 0.3) + t**x",
-        "where(0.2 < x < 0.6 and not y == 0.5, sin(x), (x >= y) + (x != 0.5))",
+        "where(0.2 < x < 0.6 and not t == 2, sin(x), (x >= y + 0.1) + (t != 2))",
         "where(x <= 0.3 or y > 0.6, x**2, 1/(1 + y))",
     ]:
         expression = Expression(text)
@@ -210,8 +207,9 @@ def test_depends_on() -> None:
     assert not Expression("noise").constant
 
 
-def test_names_with_signs_of_chemistry() -> None:
-    assert Expression("CO₂ + µ", ("CO₂", "µ")).numpy(**{"CO₂": 1.0, "µ": 2.0}) == 3.0
+def test_names_are_taken_as_written() -> None:
+    """Python itself reads the micro sign as the letter mu, and one phi as another."""
+    assert Expression("ϕ + µ", ("ϕ", "µ")).numpy(**{"ϕ": 1.0, "µ": 2.0}) == 3.0
 
 
 def test_is_data() -> None:
@@ -378,7 +376,7 @@ def test_noise_does_not_depend_on_the_other_points() -> None:
 
 def test_noise_is_fixed_for_ever() -> None:
     """A user's seed gives the same initial state in every version."""
-    assert noise(7, [[0.0, 0.5], [0.0, 0.25], [0.0, 0.0]], *BOX, stream=1).tolist() == FROZEN
+    assert noise(7, [[0.0, 0.5], [0.0, 0.25], [0.0, 0.0]], *BOX, stream=1).tolist() == [0.22004747945124348, -0.12414912699653136]
 
 
 @pytest.mark.parametrize("extent", [1.0, 200.0, 1e-6, 2 * math.pi])
@@ -386,12 +384,13 @@ def test_noise_is_fixed_for_ever() -> None:
 def test_noise_survives_round_off_on_grids(extent: float, lower: float) -> None:
     random = np.random.default_rng(1)
     corner, box = np.full(3, lower * extent), np.array([extent, extent / 2, extent / 3])
-    for cells in range(1, 301):
+    for cells in (*range(1, 301), 512, 1024, 4096):
         x = corner[:, None] + box[:, None] * np.arange(cells + 1) / cells
         expected = noise(0, x, corner, box)
         for sign in (-1.0, 1.0, random.uniform(-1, 1, x.shape)):
             np.testing.assert_array_equal(noise(0, x * (1 + 1e-13 * sign), corner, box), expected)
-        np.testing.assert_array_equal(noise(0, corner[:, None] + np.cumsum(np.c_[0 * box, np.tile(box[:, None] / cells, cells)], 1), corner, box), expected)
+        summed = corner[:, None] + np.cumsum(np.c_[0 * box, np.tile(box[:, None] / cells, cells)], axis=1)
+        np.testing.assert_array_equal(noise(0, summed, corner, box), expected)
 
 
 def test_noise_survives_round_off_elsewhere() -> None:

@@ -39,7 +39,7 @@ def geometry(directory: Path = MESHES, scale: float = 1.0, **table: Any) -> Geom
 
 def from_geo(directory: Path, source: str, **table: Any) -> Geometry:
     if COMM.rank == 0:
-        (directory / "source.geo").write_text('SetFactory("OpenCASCADE");\n' + source)
+        (directory / "source.geo").write_text(f'SetFactory("OpenCASCADE");\n{source}\n')
     COMM.barrier()
     return geometry(directory, file="source.geo", **table)
 
@@ -94,7 +94,9 @@ def test_which_side_is_which() -> None:
     g = geometry(shape="box", size=1, origin=[5, 6, 7], cells=2)
     x, ds = ufl.SpatialCoordinate(g.mesh), ufl.Measure("ds", g.mesh, subdomain_data=g.facet_tags)
     at = {"left": (0, 5), "right": (0, 6), "bottom": (1, 6), "top": (1, 7), "back": (2, 7), "front": (2, 8)}
-    assert {name: total(x[axis] * ds(g.boundaries[name])) for name, (axis, _) in at.items()} == pytest.approx({name: v for name, (_, v) in at.items()})
+    assert {name: total(x[axis] * ds(g.boundaries[name])) for name, (axis, _) in at.items()} == pytest.approx(
+        {name: v for name, (_, v) in at.items()}
+    )
 
 
 def test_lengths_are_divided_by_the_scale() -> None:
@@ -209,7 +211,7 @@ def test_plate_with_holes() -> None:
     assert volume(g, "plate") == pytest.approx(200 * 120 - (4 - math.pi) * 14**2 - sum(math.pi * a * b for a, b in radii), rel=2e-3)
     assert area(g, "outer") == pytest.approx(2 * (200 + 120) - (8 - 2 * math.pi) * 14, rel=2e-3)
     assert area(g, "outer") + area(g, "holes") == pytest.approx(area(g))
-    assert 12_000 < statistics(g)["vertices"] < 15_000
+    assert 12_000 < statistics(g)["vertices"] < 18_000
 
 
 def test_second_order_cells_keep_the_curve(directory: Path) -> None:
@@ -284,11 +286,16 @@ def test_vtu(directory: Path, order: int) -> None:
     if COMM.rank == 0:
         import meshio
 
-        corners, middles = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [9, 9, 9]], [[0.5, 0, 0], [1, 0.5, 0], [0.5, 0.5, 0], [0.5, 1, 0], [0, 0.5, 0]]
+        corners, middles = (
+            [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [9, 9, 9]],
+            [[0.5, 0, 0], [1, 0.5, 0], [0.5, 0.5, 0], [0.5, 1, 0], [0, 0.5, 0]],
+        )
         straight = [("triangle", np.array([[0, 1, 2], [0, 2, 3]])), ("line", np.array([[3, 0]]))]
         curved = [("triangle6", np.array([[0, 1, 2, 5, 6, 7], [0, 2, 3, 7, 8, 9]])), ("line3", np.array([[3, 0, 9]]))]
         data = {"group": [np.array([4, 5]), np.array([6])]}
-        meshio.write(directory / "two.vtu", meshio.Mesh(np.array(corners + middles, dtype=float), [straight, curved][order - 1], cell_data=data))
+        meshio.write(
+            directory / "two.vtu", meshio.Mesh(np.array(corners + middles, dtype=float), [straight, curved][order - 1], cell_data=data)
+        )
     COMM.barrier()
     g = geometry(directory, file="two.vtu")
     x = ufl.SpatialCoordinate(g.mesh)
@@ -304,7 +311,10 @@ def test_same_mesh_on_any_number_of_ranks(periodic: list[str]) -> None:
 
 
 def test_ghosts_are_those_across_facets() -> None:
-    for g in (geometry(shape="rectangle", size=1, cells=6, periodic=["x", "y"]), geometry(file="rectangle_periodic.geo", parameters={"h": 0.1})):
+    for g in (
+        geometry(shape="rectangle", size=1, cells=6, periodic=["x", "y"]),
+        geometry(file="rectangle_periodic.geo", parameters={"h": 0.1}),
+    ):
         topology = g.mesh.topology
         topology.create_connectivity(1, 2)
         facets = np.arange(topology.index_map(1).size_local)
@@ -337,12 +347,20 @@ SQUARE = 'Rectangle(1) = {0, 0, 0, 1, 1}; Physical Surface("all") = {1}; '
 @pytest.mark.parametrize(
     ("source", "table", "message"),
     [
-        (SQUARE + "MeshSize{:} = 0.2; MeshSize{1} = 0.03;", {"periodic": "x"}, r"(\d+) of (\d+) vertices .*left.* have no partner.*Translate\{1, 0, 0\}"),
+        (
+            SQUARE + "MeshSize{:} = 0.2; MeshSize{1} = 0.03;",
+            {"periodic": "x"},
+            r"(\d+) of (\d+) vertices .*left.* have no partner.*Translate\{1, 0, 0\}",
+        ),
         (SQUARE + "MeshSize{:} = 0.5;", {"periodic": "y"}, "at least 3 cells in y"),
         (SQUARE + "MeshSize{:} = 0.3;", {"periodic": "z"}, "dimension 2; legal: x, y"),
         (SQUARE + "MeshSize{:} = 0.3;", {"parameters": {"h": 1}}, "no parameter 'h'"),
         (SQUARE + 'Physical Surface("again") = {1}; MeshSize{:} = 0.3;', {}, "belong to another physical group"),
-        (SQUARE + "Rectangle(2) = {1, 0, 0, 1, 1}; Coherence; Recombine Surface{1}; Physical Surface(9) = {2}; MeshSize{:} = 0.3;", {}, "one type of cells"),
+        (
+            SQUARE + "Rectangle(2) = {1, 0, 0, 1, 1}; Coherence; Recombine Surface{1}; Physical Surface(9) = {2}; MeshSize{:} = 0.3;",
+            {},
+            "one type of cells",
+        ),
         (SQUARE + "Recombine Surface{1}; Mesh.ElementOrder = 2; Mesh.SecondOrderIncomplete = 1; MeshSize{:} = 0.3;", {}, "8 nodes"),
         ('Rectangle(1) = {0, 0, 0, 1, 1}; Physical Curve("rim") = {1:4}; MeshSize{:} = 0.3;', {}, "surfaces a physical name"),
         ("Rectangle(1) = {0, 0, 0, 1, 1}; Nonsense", {}, r"cannot read .*source.geo.*line 2"),

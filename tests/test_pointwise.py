@@ -75,8 +75,8 @@ def test_derivatives_of_a_double_well():
     density = LocalDensity([DoubleWell(rho=rho, a=a, b=b)], BINARY)
     c = np.linspace(-0.2, 1.3, 7)
     f = rho * np.poly1d([1, -a]) ** 2 * np.poly1d([-1, b]) ** 2
-    np.testing.assert_allclose(density.value([c]), f(c), rtol=1e-13)
-    np.testing.assert_allclose(density.potential([c])[0], f.deriv()(c), rtol=1e-11)
+    np.testing.assert_allclose(density.value([c]), f(c), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(density.potential([c])[0], f.deriv()(c), rtol=1e-11, atol=1e-14)
     np.testing.assert_allclose(density.hessian([c])[0, 0], f.deriv(2)(c), rtol=1e-11)
     np.testing.assert_allclose(density.third([c])[0, 0, 0], f.deriv(3)(c), rtol=1e-11)
 
@@ -118,8 +118,8 @@ def test_potentials_of_the_components(c):
     x = np.append(c, 1 - c.sum())
     chi = np.zeros((4, 4))
     for pair, value in INTERACTIONS.items():
-        k, l = "ABCD".index(pair[0]), "ABCD".index(pair[2])
-        chi[k, l] = chi[l, k] = value
+        j, k = "ABCD".index(pair[0]), "ABCD".index(pair[2])
+        chi[j, k] = chi[k, j] = value
     potential = FOUR.potential(c)
     mu_0 = FOUR.value(c) - c @ potential
     np.testing.assert_allclose(np.append(potential + mu_0, mu_0), np.log(x) + chi @ x - x @ chi @ x / 2, rtol=1e-10, atol=1e-11)

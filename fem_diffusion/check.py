@@ -1,0 +1,96 @@
+"""What can be known before a run: derived scales, and warnings where the mesh or the first step cannot resolve the physics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .mesh import statistics
+from .parallel import global_max, global_min, global_sum
+from .system import System
+from .thermodynamics import UNITS, BinaryThermodynamics, stability
+
+
+@dataclass(frozen=True)
+class Report:
+    """Derived numbers with their units, in the problem's units, and what to beware of."""
+
+    numbers: dict[str, tuple[Any, str]]
+    warnings: list[str]
+
+
+CELLS_PER_INTERFACE = 4
+SHOWN = ("mean_composition", "curvature", "spinodal", "binodal", "wavelength", "growth_rate", "interface_width", "interface_energy")
+
+
+def check(system: System) -> Report:
+    """Mesh, composition and, for a binary, its thermodynamics at the mean initial composition. Collective; sets the initial state."""
+    system.initialise()
+    mesh = statistics(system.geometry)
+    dimensional, scales = system.given.dimensional, system.scales
+    volume = float(global_sum(system.comm, system.volume.sum()))
+    means = system.masses() / volume
+    numbers: dict[str, tuple[Any, str]] = {
+        "cells": (mesh["cells"], ""),
+        "vertices": (mesh["vertices"], ""),
+        "unknowns": (system.formulation.space.dofmap.index_map.size_global * 2 * system.n, ""),
+        "h_min": (mesh["h_min"] * scales.length, "m" if dimensional else ""),
+        "h_max": (mesh["h_max"] * scales.length, "m" if dimensional else ""),
+    }
+    for name, mean in zip(system.model.names, means, strict=True):
+        numbers[f"mean of {name}"] = (float(mean), "")
+    if system.n == 1:
+        binary = BinaryThermodynamics.of(system.problem.free_energy, system.problem.mobility, system.problem.composition(), float(means[0]))
+        numbers |= {key: value for key, value in in_problem_units(binary, system).items() if key in SHOWN and value[0] is not None}
+        return Report(numbers, _binary_warnings(system, binary, mesh["h_max"]))
+    return Report(numbers, _stability_warnings(system))
+
+
+def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, tuple[Any, str]]:
+    """All numbers of the binary with their SI units, or without where the problem has none."""
+    dimensional = system.given.dimensional
+
+    def convert(value: Any, unit: str) -> Any:
+        if value is None or not dimensional:
+            return value
+        return np.multiply(value, system.scales.factor(unit)).tolist()
+
+    return {key: (convert(value, UNITS[key]), UNITS[key] if dimensional else "") for key, value in binary.as_dict().items()}
+
+
+def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float) -> list[str]:
+    warnings = _stability_warnings(system)
+    scales = system.scales
+    width, growth = binary.interface_width, binary.growth_rate
+    if width and binary.kappa > 0 and h_max > width / CELLS_PER_INTERFACE:
+        warnings.append(
+            f"the mesh cannot resolve the interface: its width is {width * scales.length:.3g}, the largest cell {h_max * scales.length:.3g}; "
+            f"refine to h = {width / CELLS_PER_INTERFACE * scales.length:.3g} ({CELLS_PER_INTERFACE} cells across), or raise kappa"
+        )
+    time = system.problem.time
+    first = time.step if time.step is not None else time.initial_step
+    if growth and first is not None and float(first) > 1 / growth:
+        name = "step" if time.step is not None else "initial_step"
+        warnings.append(
+            f"[time] {name} = {float(first) * scales.time:.3g} is longer than the growth time {scales.time / growth:.3g} of the fastest wave: "
+            f"take {0.1 * scales.time / growth:.2g}, or leave it to the error control"
+        )
+    c = system.concentrations
+    if binary.curvature < 0 and global_max(system.comm, c) - global_min(system.comm, c) < 1e-14 and system.isolated:
+        warnings.append("the initial state is uniform inside the spinodal: nothing will happen without a perturbation; add '+ 0.01*noise'")
+    return warnings
+
+
+def _stability_warnings(system: System) -> list[str]:
+    c = system.concentrations.T
+    lowest = global_min(system.comm, stability(system.local_density, c)[:, 0])
+    kappa = system.local_density.gradient_coefficients(c)
+    smallest = global_min(system.comm, np.linalg.eigvalsh(np.moveaxis(kappa, -1, 0))[:, 0])
+    if lowest < 0 and smallest <= 0:
+        return [
+            f"the initial state is unstable (smallest curvature of f: {lowest:.3g}) and there is no gradient energy: "
+            "the equations are ill-posed and the answer depends on the mesh; add a [[free_energy]] with kind = 'Gradient'"
+        ]
+    return []

@@ -1,0 +1,196 @@
+"""The command line: fem-diffusion check | run | thermo PROBLEM.toml."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time as clock
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from mpi4py import MPI
+from petsc4py import PETSc
+from rich.console import Console
+from rich.table import Table
+
+from . import phase_diagram
+from .check import check as check_system
+from .check import in_problem_units
+from .errors import InputError, StepFailed
+from .output import default_folder
+from .parallel import abort_on_exception, on_root
+from .problem import Problem
+from .run import run as run_problem
+from .system import System
+from .thermodynamics import BinaryThermodynamics, PhaseDiagram
+
+BAD_INPUT, FAILED = 2, 3
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="the problem")]
+Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help='replace one value, for example --set time.end="10 s"')]
+PetscOptions = Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC OPTIONS]", help="options for PETSc, for example -- -snes_monitor")]
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for bad input, 3 for a step that failed for good."""
+    abort_on_exception(MPI.COMM_WORLD)
+    app()
+
+
+@app.command()
+def run(
+    problem: ProblemFile,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>)")] = None,
+    changes: Changes = None,
+    petsc: PetscOptions = None,
+) -> None:
+    """Solve the problem; results go to one folder."""
+
+    def work() -> None:
+        comm = MPI.COMM_WORLD
+        PETSc.Options().insertString(" ".join(petsc or []))
+        data = Problem.read(problem, _changes(changes))
+        folder = on_root(comm, lambda: output or default_folder(problem))
+        started = clock.perf_counter()
+        _say(f"{data.title or problem.stem}: results go to {folder}")
+        try:
+            run_problem(data, folder, comm)
+        finally:
+            if (folder / "history.csv").exists():
+                _say(_contents(folder, clock.perf_counter() - started))
+
+    _guarded(work)
+
+
+@app.command()
+def check(problem: ProblemFile, changes: Changes = None) -> None:
+    """Validate the problem, print derived scales, and warn before anything is computed."""
+
+    def work() -> None:
+        system = System(Problem.read(problem, _changes(changes)))
+        report = check_system(system)
+        if system.comm.rank == 0:
+            _print_table(f"{problem}: valid", report.numbers)
+            for warning in report.warnings:
+                Console(stderr=True).print(f"[yellow]warning:[/] {warning}", highlight=False)
+
+    _guarded(work)
+
+
+@app.command()
+def thermo(
+    problem: ProblemFile,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: beside no file: none)")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print the numbers as JSON")] = False,
+    changes: Changes = None,
+) -> None:
+    """Spinodal, binodal, thermodynamic factor, critical temperature, fastest wave and interface, as numbers and a picture."""
+
+    def work() -> None:
+        system = System(Problem.read(problem, _changes(changes)))
+        if system.n != 1:
+            raise InputError(f"thermo is for binaries; this problem solves for {', '.join(system.model.names)}")
+        system.initialise()
+        mean = float(system.masses()[0] / MPI.COMM_WORLD.allreduce(system.volume.sum()))
+        terms, composition = system.problem.free_energy, system.problem.composition()
+        binary = BinaryThermodynamics.of(terms, system.problem.mobility, composition, mean)
+        numbers = in_problem_units(binary, system)
+        temperature = system.given.temperature
+        if temperature is not None and binary.critical_temperature_ratio is not None:
+            numbers["critical_temperature"] = (binary.critical_temperature_ratio * float(temperature), "K")
+        if system.comm.rank != 0:
+            return
+        folder = output or Path(".")
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = folder / f"{problem.stem}.thermo.png"
+        phase_diagram.save(picture, binary, PhaseDiagram.of(terms, composition), _labels(system))
+        if as_json:
+            sys.stdout.write(json.dumps({key: {"value": value, "unit": unit} for key, (value, unit) in numbers.items()}, indent=2) + "\n")
+        else:
+            _print_table(f"{problem}: {system.model.names[0]} at the mean initial composition", numbers)
+            _say(f"picture: {picture}")
+
+    _guarded(work)
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    """Do the work; a known error becomes one message and an exit code, the same on every rank."""
+    try:
+        work()
+    except (InputError, StepFailed) as error:
+        _end_together(error, BAD_INPUT if isinstance(error, InputError) else FAILED)
+
+
+def _end_together(error: Exception, code: int) -> None:
+    """Exit on all ranks with one message. If a rank does not arrive, because only some met the error, end it too: it would wait for ever."""
+    comm = MPI.COMM_WORLD
+    arrived, patience = comm.Ibarrier(), clock.monotonic() + 5.0
+    while not arrived.Test() and clock.monotonic() < patience:
+        clock.sleep(0.01)
+    together = arrived.Test()
+    if comm.rank == 0 or not together:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red" if sys.stderr.isatty() else "", markup=False, highlight=False)
+        sys.stderr.flush()
+    if not together:
+        comm.Abort(code)
+    raise typer.Exit(code)
+
+
+def _labels(system: System) -> phase_diagram.Labels:
+    """Axes in the problem's units."""
+    axis, factor = phase_diagram.Axis, system.scales.factor
+    composition = f"fraction of {system.model.names[0]}"
+    if not system.given.dimensional:
+        return phase_diagram.Labels(composition)
+    temperature = axis("temperature (K)", float(system.given.temperature)) if system.given.temperature else axis("temperature $T/T_0$")
+    return phase_diagram.Labels(
+        composition,
+        energy=axis("free energy $f$ (J/m³)", factor("J/m^3")),
+        temperature=temperature,
+        wavenumber=axis("wavenumber $k$ (1/nm)", factor("1/m") * 1e-9),
+        rate=axis(r"growth rate $\omega$ (1/s)", factor("1/s")),
+        wavelength=axis("nm", factor("m") * 1e9),
+    )
+
+
+def _changes(given: list[str] | None) -> dict[str, str]:
+    changes = {}
+    for item in given or []:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"--set {item}: write --set key=value, for example --set time.end=10")
+        changes[key] = value
+    return changes
+
+
+def _say(text: str) -> None:
+    if MPI.COMM_WORLD.rank == 0:
+        Console(soft_wrap=True).print(text, markup=False, highlight=False)
+
+
+def _print_table(title: str, numbers: dict[str, tuple[Any, str]]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for key, (value, unit) in numbers.items():
+        table.add_row(key.replace("_", " "), _number(value), unit)
+    Console().print(table)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_number(item) for item in value)
+    return str(value) if isinstance(value, int) else f"{value:.8g}"
+
+
+def _contents(folder: Path, seconds: float) -> str:
+    return f"""{folder} after {seconds:.0f} s:
+  summary.png            what happened, as one picture
+  fields.vtkhdf          c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply
+  history.csv            one row per step: energy, masses, bounds, fluxes, probes
+  run.log                one line per step
+  problem.resolved.toml  the problem with all defaults;  provenance.json: versions, mesh, options, wall time"""

@@ -1,0 +1,54 @@
+"""The suite runs on any number of ranks: a test that fails on one rank fails on all, and only rank 0 reports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mpi4py import MPI
+
+COMM = MPI.COMM_WORLD
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if COMM.rank > 0:
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        if reporter is not None:
+            reporter._tw._file = open(os.devnull, "w")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if COMM.size > 1:
+        items[:] = [item for item in items if item.get_closest_marker("serial") is None]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    error: BaseException | None = None
+    result = None
+    try:
+        result = yield
+    except BaseException as caught:
+        error = caught
+    skipped = isinstance(error, pytest.skip.Exception)
+    failed = COMM.allreduce(int(error is not None and not skipped))
+    if error is not None:
+        raise error
+    if failed:
+        raise AssertionError(f"failed on {failed} other rank(s)")
+    return result
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty folder that all ranks share."""
+    path = Path(COMM.bcast(tempfile.mkdtemp(prefix="fem_diffusion_") if COMM.rank == 0 else None))
+    yield path
+    COMM.barrier()
+    if COMM.rank == 0:
+        shutil.rmtree(path)
