@@ -70,7 +70,9 @@ def read(name: str, table: object) -> Boundary:
     if isinstance(table, Boundary):
         return table
     if not isinstance(table, dict):
-        raise InputError(f"[boundary.{name}] = {table!r}: must be a table, for example [boundary.{name}] with concentration = {{ A = 0.2 }}")
+        raise InputError(
+            f"[boundary.{name}] = {table!r}: must be a table, for example [boundary.{name}] with concentration = {{ A = 0.2 }}"
+        )
     try:
         return Boundary(**table)
     except InputError as error:

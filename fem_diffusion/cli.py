@@ -31,8 +31,12 @@ BAD_INPUT, FAILED = 2, 3
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="the problem")]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help='replace one value, for example --set time.end="10 s"')]
-PetscOptions = Annotated[list[str] | None, typer.Argument(metavar="[-- PETSC OPTIONS]", help="options for PETSc, for example -- -snes_monitor")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help='replace one value, for example --set time.end="10 s"')
+]
+PetscOptions = Annotated[
+    list[str] | None, typer.Argument(metavar="[-- PETSC OPTIONS]", help="options for PETSc, for example -- -snes_monitor")
+]
 
 
 def main() -> None:
@@ -84,7 +88,9 @@ def check(problem: ProblemFile, changes: Changes = None) -> None:
 @app.command()
 def thermo(
     problem: ProblemFile,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: beside no file: none)")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: beside no file: none)")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the numbers as JSON")] = False,
     changes: Changes = None,
 ) -> None:
@@ -133,7 +139,9 @@ def _end_together(error: Exception, code: int) -> None:
         clock.sleep(0.01)
     together = arrived.Test()
     if comm.rank == 0 or not together:
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="bold red" if sys.stderr.isatty() else "", markup=False, highlight=False)
+        Console(stderr=True, soft_wrap=True).print(
+            f"error: {error}", style="bold red" if sys.stderr.isatty() else "", markup=False, highlight=False
+        )
         sys.stderr.flush()
     if not together:
         comm.Abort(code)

@@ -123,9 +123,9 @@ class _Locator:
 def _average_weights(system: System, average: Average) -> np.ndarray:
     """The volume of each vertex that counts."""
     if average.region is not None:
-        return system.region_weights(average.region)
+        return system.formulation.region_weights(average.region)
     assert average.where is not None
-    place = dict(zip("xyz", system.x * system.scales.length, strict=True))
+    place = dict(zip("xyz", system.formulation.x * system.scales.length, strict=True))
     inside = np.broadcast_to(average.where.numpy(**place, t=0.0), system.volume.shape).astype(bool)
     if global_sum(system.comm, int(inside.sum())) == 0:
         raise InputError(f"[[output.average]] {average.name}: where = '{average.where.text}' holds at no vertex of the mesh")

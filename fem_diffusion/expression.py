@@ -132,7 +132,9 @@ class Expression:
         try:
             return _lifted(_evaluate(self._tree, operands, _apply_ufl))
         except (ArithmeticError, ValueError) as error:
-            raise ValueError(f"'{self.text}' has no finite value: {error}; every part of it must be finite, also where not selected") from None
+            raise ValueError(
+                f"'{self.text}' has no finite value: {error}; every part of it must be finite, also where not selected"
+            ) from None
 
     def _require(self, values: dict[str, Any]) -> None:
         missing = sorted(self.depends_on - values.keys())

@@ -16,15 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
+import numpy as np
 import ufl
-from dolfinx import fem
+from dolfinx import fem, la
 
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .free_energy import Term
 from .mesh import Geometry
 from .mobility import Mobility
+from .operators import compile_form
 from .pointwise import is_local
 from .record import Record
 from .state import Composition, Expr
@@ -63,7 +66,7 @@ class Model:
 def with_constants(record: RecordT, mesh: Any) -> RecordT:
     """The same record with every number as a Constant, so that compiled code serves all values of a parameter."""
     if isinstance(record, float):
-        return fem.Constant(mesh, float(record))  # type: ignore[return-value]
+        return fem.Constant(mesh, float(record))
     if isinstance(record, Record):
         return record.model_copy(update={name: with_constants(value, mesh) for name, value in record})  # type: ignore[return-value]
     if isinstance(record, dict):
@@ -144,6 +147,8 @@ class ConcentrationPotential:
         self.n = len(model.names)
         self.space = fem.functionspace(mesh, ("Lagrange", 1, (2 * self.n,)))
         self.scalar_space, _ = self.space.sub(0).collapse()
+        self.comm = mesh.comm
+        self.vertices = self.space.dofmap.index_map.size_local
         self.u, self.u_old, self.u_older = (fem.Function(self.space) for _ in range(3))
         self.dt, self.time, *self.a = (fem.Constant(mesh, 0.0) for _ in range(5))
         self.energy = Functional(model, geometry, self.space)
@@ -214,9 +219,48 @@ class ConcentrationPotential:
         J = self.fluxes(self.u, self._flux_composition())
         return -sum(ufl.inner(Ji, ufl.grad(mu)) for Ji, mu in zip(J, self.mu(self.u), strict=True)) * self._dx
 
-    def vertex_weights(self) -> Expr:
-        """Row sums of the mass matrix: the volume of each vertex."""
-        return ufl.TestFunction(self.scalar_space) * self._lumped
+    # -- the unknown vector on this rank --------------------------------------------------------------------------------------
+
+    @property
+    def fields(self) -> np.ndarray:
+        """The owned unknowns (vertices, 2n): c_1..c_n, mu_1..mu_n; a view."""
+        return self.u.x.array[: self.vertices * 2 * self.n].reshape(-1, 2 * self.n)
+
+    @property
+    def concentrations(self) -> np.ndarray:
+        """(vertices, n), a view."""
+        return self.fields[:, : self.n]
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Where the owned vertices are, (3, vertices); the same on any number of ranks."""
+        return self.geometry.wrap(self.scalar_space.tabulate_dof_coordinates()[: self.vertices].T)
+
+    @cached_property
+    def volume(self) -> np.ndarray:
+        """The part of the domain that belongs to each owned vertex: the row sums of the mass matrix."""
+        return self.assembled(ufl.TestFunction(self.scalar_space) * self._lumped)
+
+    def region_weights(self, region: str) -> np.ndarray:
+        """The part of each vertex' volume that lies in a region; InputError for an unknown name."""
+        regions = self.geometry.regions
+        if region not in regions:
+            raise InputError(f"there is no region '{region}' in the mesh{did_you_mean(region, regions)}")
+        dx = ufl.Measure("dx", domain=self.geometry.mesh, subdomain_data=self.geometry.cell_tags, metadata=VERTEX_RULE)
+        return self.assembled(ufl.TestFunction(self.scalar_space) * dx(regions[region]))
+
+    def assembled(self, form: Any) -> np.ndarray:
+        """A form's vector at the owned vertices."""
+        vector = la.vector(self.scalar_space.dofmap.index_map, 1)
+        fem.assemble_vector(vector.array, compile_form(form))
+        vector.scatter_reverse(la.InsertMode.add)
+        return vector.array[: self.vertices].copy()
+
+    def place(self, vertex: int, length: float = 1.0) -> str:
+        """The coordinates of an owned vertex as a user reads them; `length` is that of one solver unit."""
+        size = float(np.abs(self.x).max())
+        x = self.x[: self.geometry.dimension, vertex]
+        return "(" + ", ".join(f"{value * length:.4g}" for value in np.where(np.abs(x) < 1e-12 * size, 0.0, x)) + ")"
 
     def _flux_composition(self) -> Composition:
         state = self.scheme.mobility_state(self.u, self.u_old)

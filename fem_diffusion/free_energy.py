@@ -60,8 +60,11 @@ class Term(Record):
 
 
 def x_ln_x(x: Expr) -> Expr:
-    """x ln x, with 0 ln 0 = 0; nan below zero, where no mixture exists."""
-    return ufl.conditional(ufl.eq(x, 0.0), 0.0, x * ufl.ln(x))
+    """x ln x, with 0 ln 0 = 0; nan below zero, where no mixture exists.
+
+    The condition is inside the logarithm: outside, UFL would make the derivative at zero 0 instead of a large negative number.
+    """
+    return x * ufl.ln(ufl.conditional(ufl.eq(x, 0.0), np.finfo(float).tiny, x))
 
 
 class DoubleWell(Term):

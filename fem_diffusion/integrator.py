@@ -70,7 +70,7 @@ class Integrator:
         self.rejections = Rejections()
         self.steady = False
         system.initialise()
-        rate = system.relax_potential()
+        rate = system.relax_potential(0.0)
         self.time = 0.0
         self._number = 0
         self._values = system.u.x.array[: system.owned].copy()
@@ -109,7 +109,7 @@ class Integrator:
         system = self.system
         system.concentrations[:] = self._interpolated(time)
         system.u.x.scatter_forward()
-        system.relax_potential()
+        system.relax_potential(time)
         yield
         self._restore()
 
@@ -151,10 +151,10 @@ class Integrator:
         order = scheme.order if scheme.levels == 1 or two_levels else 1
         try:
             result = system.solve_step(self.time, dt, weights, self._values, self._older, self._guess(dt))
-        except NotConverged as error:
-            raise _Rejected("newton", str(error), FAILURE) from None
+        except NotConverged as failure:
+            raise _Rejected("newton", str(failure), FAILURE) from None
 
-        if scheme.name != "convex-split" and system.may_have_saddles(dt, weights[0]) and not system.is_minimiser():
+        if scheme.name != "convex-split" and system.branch.may_have_saddles() and not system.branch.is_minimum():
             raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE)
         energy = system.energy()
         allowed = ROUND_OFF * max(abs(energy), abs(self._energy)) + 1e-15 * self._largest_energy
@@ -170,7 +170,9 @@ class Integrator:
             raise _Rejected("error", f"the local error {error:.2g} is above the tolerance", next_factor(error, tolerance, order))
         return self._accept(dt, two_levels, ratio, order, error, energy, spread, result)
 
-    def _accept(self, dt: float, two_levels: bool, ratio: float, order: int, error: float, energy: float, spread: np.ndarray, result: Converged) -> Step:
+    def _accept(
+        self, dt: float, two_levels: bool, ratio: float, order: int, error: float, energy: float, spread: np.ndarray, result: Converged
+    ) -> Step:
         system = self.system
         c = system.concentrations
         change = self._rms(c - self._history.states[0])
@@ -182,9 +184,7 @@ class Integrator:
         self._energy, self._largest_energy, self._spread = energy, max(self._largest_energy, abs(energy)), spread
         self._fluxes, self._accepted_dt, self._restarted = fluxes, dt, False
         self._dt = self._following(dt, error, order)
-        return Step(
-            self._number, self.time, dt, result.newton_iterations, result.linear_iterations, energy, system.dissipation(), fluxes
-        )
+        return Step(self._number, self.time, dt, result.newton_iterations, result.linear_iterations, energy, system.dissipation(), fluxes)
 
     def _mean_fluxes(self, dt: float, two_levels: bool, ratio: float) -> dict[tuple[str, str], float]:
         """The mean over the step, so that mass changes by -dt times it.
@@ -192,7 +192,7 @@ class Integrator:
         BDF2 balances a_0 c^{n+1} + a_1 c^n + a_2 c^{n-1} with the flux at the end; in differences (c^{n+1} - c^n)/dt =
         a_2/(a_0 r) (c^n - c^{n-1})/dt_old - flux/a_0, and the mean fluxes obey the same.
         """
-        at_end = self.system.boundary_fluxes(dt)
+        at_end = self.system.outward_fluxes(dt)
         if not two_levels:
             return at_end
         a0, _, a2 = self.system.scheme.weights(ratio)
@@ -271,4 +271,3 @@ class Integrator:
             "Try a smaller [time] tolerance or initial_step, another scheme ('convex-split' is the most robust), or a finer mesh; "
             "-- -snes_monitor shows the iterations."
         )
-

@@ -407,8 +407,7 @@ def _read_gmsh(path: Path, parameters: dict[str, float]) -> _Whole:
             _refuse_gmsh_errors(gmsh, f"mesh {path}")
         return _gmsh_arrays(gmsh.model, path)
     finally:
-        gmsh.logger.stop()  # finalize() keeps what was logged and what was parsed
-        gmsh.parser.clear()
+        gmsh.logger.stop()  # finalize() keeps what was logged
         gmsh.finalize()
 
 
@@ -580,8 +579,8 @@ def _partners(x: Floats, low: Ints, high: Ints, axis: int, period: float, tolera
         kind = "Curve" if x.shape[1] == 2 else "Surface"
         shift = ", ".join(f"{period:g}" if i == axis else "0" for i in range(3))
         raise InputError(
-            f"[mesh] periodic = '{name}': {lonely_low} of {len(low)} vertices on the side of smallest {name} ({lower}) and {lonely_high} of "
-            f"{len(high)} on the side of largest {name} ({upper}) have no partner opposite. In gmsh, "
+            f"[mesh] periodic = '{name}': {lonely_low} of {len(low)} vertices on the side of smallest {name} ({lower}) and {lonely_high} "
+            f"of {len(high)} on the side of largest {name} ({upper}) have no partner opposite. In gmsh, "
             f"'Periodic {kind}{{{upper}()}} = {{{lower}()}} Translate{{{shift}}};' makes the two sides match"
         )
     partner = np.arange(len(x))

@@ -74,9 +74,11 @@ class Newton:
     """Solves R(u) = 0.
 
     Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first), or when the last update of
-    the first half of the fields (the concentrations) is a full one and at most snes_stol: convergence is quadratic, so the error then is about its square.
+    the first half of the fields (the concentrations) is a full one and at most snes_stol: convergence is quadratic, so the error then
+    is about its square.
 
-    feasible(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns whether it did.
+    feasible(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns
+    whether it did.
     """
 
     def __init__(self, operators: Operators, norms: Norms, feasible: Callable[[np.ndarray, np.ndarray], bool] | None) -> None:

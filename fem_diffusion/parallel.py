@@ -30,15 +30,15 @@ def global_max(comm: MPI.Comm, values: np.ndarray) -> float:
 
 def on_root(comm: MPI.Comm, work: Callable[[], T]) -> T:
     """Do `work` on rank 0 and give its result, or raise its exception, on every rank."""
-    outcome: tuple[T | None, BaseException | None] = (None, None)
+    outcome: tuple[T | None, Exception | None] = (None, None)
     if comm.rank == 0:
         try:
             outcome = (work(), None)
         except Exception as error:
             outcome = (None, error)
-    result, error = comm.bcast(outcome, root=0)
-    if error is not None:
-        raise error
+    result, failure = comm.bcast(outcome, root=0)
+    if failure is not None:
+        raise failure
     return result
 
 

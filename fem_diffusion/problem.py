@@ -212,7 +212,9 @@ class Problem(Record):
                 raise InputError(f"[boundary.{boundary}] wetting is for a binary; this problem solves for {', '.join(self.names)}")
 
     def _check_units(self) -> None:
-        require_one_system({name: value for name, value in self if name != "boundary"} | {f"boundary.{k}": v for k, v in self.boundary.items()})
+        require_one_system(
+            {name: value for name, value in self if name != "boundary"} | {f"boundary.{k}": v for k, v in self.boundary.items()}
+        )
         if self.dimensional and self.thermal_energy_density is None:
             needs = [term.label for term in self.free_energy if term.positive(self.composition()) or hasattr(term, "interaction")]
             needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.mobility)) else []
@@ -234,7 +236,7 @@ class Problem(Record):
 
     @property
     def dimensional(self) -> bool:
-        return any(value.dimensional for _, value in quantities({name: value for name, value in self}) if value.unit != "rad")
+        return any(value.dimensional for _, value in quantities(dict(self)) if value.unit != "rad")
 
     @property
     def thermal_energy_density(self) -> float | None:
@@ -303,7 +305,9 @@ def _plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Reco
         raise InputError(f"{table} must be a table with a kind, not {item!r}")
     parameters = dict(item)
     kind = parameters.pop("kind", None)
-    builtin = {cls.__name__: cls for cls in _subclasses(base) if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy"}
+    builtin = {
+        cls.__name__: cls for cls in _subclasses(base) if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy"
+    }
     if kind is None:
         raise InputError(f"{table} needs a kind; legal: {', '.join(sorted(builtin))}, or a class of your own as my_module.MyClass")
     if not isinstance(kind, str):

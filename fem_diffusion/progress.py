@@ -35,7 +35,8 @@ class Progress:
     def show(self, step: Step) -> None:
         if self._bar is not None:
             time, dt = step.time * self._seconds, step.dt * self._seconds
-            text = f"t {time:.4g} of {self._end:.4g}  step {step.number}  dt {dt:.3g}  Newton {step.newton_iterations}  F {step.energy * self._energy:.6g}"
+            energy = step.energy * self._energy
+            text = f"t {time:.4g} of {self._end:.4g}  step {step.number}  dt {dt:.3g}  Newton {step.newton_iterations}  F {energy:.6g}"
             self._bar.update(self._task, completed=time, description=text)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -163,7 +163,7 @@ def in_solver_units(data: T, scales: Scales) -> T:
         return data.in_solver_units(scales)
     if isinstance(data, Record):
         changed = {name: in_solver_units(value, scales) for name, value in data}
-        return data.model_copy(update=changed)
+        return data.model_copy(update=changed)  # type: ignore[return-value]
     if isinstance(data, dict):
         return {key: in_solver_units(value, scales) for key, value in data.items()}  # type: ignore[return-value]
     if isinstance(data, (tuple, list)):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +21,15 @@ COMM = MPI.COMM_WORLD
 MESHES = Path(__file__).parent.parent / "meshes"
 
 
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """One temporary folder for all ranks."""
-    holder = tempfile.TemporaryDirectory() if COMM.rank == 0 else None
-    yield Path(COMM.bcast(holder.name if holder else None))
-    COMM.barrier()
-    if holder:
-        holder.cleanup()
+def geometry(folder: Path = MESHES, scale: float = 1.0, **table: Any) -> Geometry:
+    return build(Mesh(**table), folder, COMM, scale)
 
 
-def geometry(directory: Path = MESHES, scale: float = 1.0, **table: Any) -> Geometry:
-    return build(Mesh(**table), directory, COMM, scale)
-
-
-def from_geo(directory: Path, source: str, **table: Any) -> Geometry:
+def from_geo(folder: Path, source: str, **table: Any) -> Geometry:
     if COMM.rank == 0:
-        (directory / "source.geo").write_text(f'SetFactory("OpenCASCADE");\n{source}\n')
+        (folder / "source.geo").write_text(f'SetFactory("OpenCASCADE");\n{source}\n')
     COMM.barrier()
-    return geometry(directory, file="source.geo", **table)
+    return geometry(folder, file="source.geo", **table)
 
 
 def total(form: ufl.Form) -> float:
@@ -214,10 +202,10 @@ def test_plate_with_holes() -> None:
     assert 12_000 < statistics(g)["vertices"] < 18_000
 
 
-def test_second_order_cells_keep_the_curve(directory: Path) -> None:
+def test_second_order_cells_keep_the_curve(folder: Path) -> None:
     disk = 'Disk(1) = {0, 0, 0, 1}; Physical Surface("disk") = {1}; Physical Curve("rim") = {1}; MeshSize{:} = 0.4;'
-    straight = from_geo(directory, disk)
-    curved = from_geo(directory, disk + "Mesh.ElementOrder = 2;")
+    straight = from_geo(folder, disk)
+    curved = from_geo(folder, disk + "Mesh.ElementOrder = 2;")
     assert abs(volume(straight, "disk") - math.pi) > 0.05
     assert volume(curved, "disk") == pytest.approx(math.pi, rel=1e-4)
     assert area(curved, "rim") == pytest.approx(2 * math.pi, rel=1e-4)
@@ -231,38 +219,39 @@ Extrude{0, 0, 3}{ Surface{1}; Layers{4}; Recombine; } Physical Volume("all") = {
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_quadrilaterals(directory: Path, order: int) -> None:
-    g = from_geo(directory, QUADS + f"Mesh.ElementOrder = {order};", periodic="x")
+def test_quadrilaterals(folder: Path, order: int) -> None:
+    g = from_geo(folder, QUADS + f"Mesh.ElementOrder = {order};", periodic="x")
     assert (volume(g, "all"), area(g, "bottom"), area(g)) == pytest.approx((2, 2, 4))
     assert (statistics(g)["cell"], dofs(g, 1), set(g.boundaries)) == ("quadrilateral", 5 * 6, {"bottom"})
 
 
-def test_hexahedra(directory: Path) -> None:
-    g = from_geo(directory, HEXES, periodic=["x", "y"])
+def test_hexahedra(folder: Path) -> None:
+    g = from_geo(folder, HEXES, periodic=["x", "y"])
     assert (volume(g, "all"), area(g, "back"), area(g)) == pytest.approx((6, 2, 4))
     assert (statistics(g)["cell"], dofs(g, 1)) == ("hexahedron", 5 * 5 * 5)
 
 
-def test_line_with_named_ends(directory: Path) -> None:
+def test_line_with_named_ends(folder: Path) -> None:
     source = """Point(1) = {0, 0, 0, 0.1}; Point(2) = {1, 0, 0, 0.1}; Point(3) = {3, 0, 0, 0.1}; Line(1) = {1, 2}; Line(2) = {2, 3};
     Physical Curve("a") = {1}; Physical Curve("b") = {2}; Physical Point("anode") = {1}; Physical Point("junction") = {2};"""
-    g = from_geo(directory, source)
+    g = from_geo(folder, source)
     assert (volume(g, "a"), volume(g, "b"), area(g, "anode"), area(g, "junction"), area(g)) == pytest.approx((1, 2, 1, 1, 2))
 
 
-def test_numbered_groups_go_by_their_number(directory: Path) -> None:
-    g = from_geo(directory, "Rectangle(1) = {0, 0, 0, 1, 2}; Physical Surface(7) = {1}; Physical Curve(3) = {4}; MeshSize{:} = 0.4;")
+def test_numbered_groups_go_by_their_number(folder: Path) -> None:
+    g = from_geo(folder, "Rectangle(1) = {0, 0, 0, 1, 2}; Physical Surface(7) = {1}; Physical Curve(3) = {4}; MeshSize{:} = 0.4;")
     assert (volume(g, "7"), area(g, "3"), len(g.boundaries)) == pytest.approx((2, 2, 1))
 
 
-def test_without_physical_groups(directory: Path) -> None:
-    g = from_geo(directory, "Rectangle(1) = {0, 0, 0, 1, 2}; MeshSize{:} = 0.4;")
+def test_without_physical_groups(folder: Path) -> None:
+    g = from_geo(folder, "Rectangle(1) = {4, 0, 0, 1, 2}; MeshSize{:} = 0.4;", unit="mm")
     assert (g.regions, g.boundaries, g.cell_tags) == ({}, {}, None)
-    assert volume(g) == pytest.approx(2)
+    assert volume(g) == pytest.approx(2e-6)
+    assert g.lower == pytest.approx([4e-3, 0, 0])
 
 
 @pytest.mark.parametrize("version", [2.2, 4.1])
-def test_msh_in_millimetres(directory: Path, version: float) -> None:
+def test_msh_in_millimetres(folder: Path, version: float) -> None:
     if COMM.rank == 0:
         import gmsh
 
@@ -271,17 +260,17 @@ def test_msh_in_millimetres(directory: Path, version: float) -> None:
         gmsh.merge(str(MESHES / "rectangle_periodic.geo"))
         gmsh.model.mesh.generate(2)
         gmsh.option.setNumber("Mesh.MshFileVersion", version)
-        gmsh.write(str(directory / "square.msh"))
+        gmsh.write(str(folder / "square.msh"))
         gmsh.finalize()
     COMM.barrier()
-    g = geometry(directory, file="square.msh", unit="mm", scale=1e-4, periodic="y")
+    g = geometry(folder, file="square.msh", unit="mm", scale=1e-4, periodic="y")
     assert volume(g, "inclusion") == pytest.approx(100 * polygon(g, "interface", 0.3)[0], rel=1e-6)
     assert area(g, "left") == pytest.approx(10)
     assert g.period == pytest.approx([0, 10, 0])
 
 
 @pytest.mark.parametrize("order", [1, 2])
-def test_vtu(directory: Path, order: int) -> None:
+def test_vtu(folder: Path, order: int) -> None:
     """Two triangles of a unit square (curved ones bulge by nothing), their left edge, and a point of no cell."""
     if COMM.rank == 0:
         import meshio
@@ -294,10 +283,10 @@ def test_vtu(directory: Path, order: int) -> None:
         curved = [("triangle6", np.array([[0, 1, 2, 5, 6, 7], [0, 2, 3, 7, 8, 9]])), ("line3", np.array([[3, 0, 9]]))]
         data = {"group": [np.array([4, 5]), np.array([6])]}
         meshio.write(
-            directory / "two.vtu", meshio.Mesh(np.array(corners + middles, dtype=float), [straight, curved][order - 1], cell_data=data)
+            folder / "two.vtu", meshio.Mesh(np.array(corners + middles, dtype=float), [straight, curved][order - 1], cell_data=data)
         )
     COMM.barrier()
-    g = geometry(directory, file="two.vtu")
+    g = geometry(folder, file="two.vtu")
     x = ufl.SpatialCoordinate(g.mesh)
     assert (volume(g, "4"), volume(g, "5"), area(g, "6"), area(g)) == pytest.approx((0.5, 0.5, 1, 4))
     assert total(x[0] * ufl.dx(g.mesh)) == pytest.approx(0.5)
@@ -367,25 +356,25 @@ SQUARE = 'Rectangle(1) = {0, 0, 0, 1, 1}; Physical Surface("all") = {1}; '
         (SQUARE.replace("Rectangle(1)", "Point(5)"), {}, "source.geo"),
     ],
 )
-def test_geo_that_cannot_be_used(directory: Path, source: str, table: dict[str, Any], message: str) -> None:
+def test_geo_that_cannot_be_used(folder: Path, source: str, table: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        from_geo(directory, source, **table)
+        from_geo(folder, source, **table)
     assert len(set(COMM.allgather(str(caught.value)))) == 1
-    assert volume(from_geo(directory, SQUARE + "MeshSize{:} = 0.3;"), "all") == pytest.approx(1)
+    assert volume(from_geo(folder, SQUARE + "MeshSize{:} = 0.3;"), "all") == pytest.approx(1)
 
 
-def test_missing_file_names_the_path_tried(directory: Path) -> None:
-    with pytest.raises(InputError, match=f"there is no file {directory.resolve() / 'nowhere.msh'}"):
-        geometry(directory, file="nowhere.msh")
+def test_missing_file_names_the_path_tried(folder: Path) -> None:
+    with pytest.raises(InputError, match=f"there is no file {folder.resolve() / 'nowhere.msh'}"):
+        geometry(folder, file="nowhere.msh")
 
 
 @pytest.mark.parametrize("name", ["text.msh", "text.vtu", "text.strange"])
-def test_unreadable_file(directory: Path, name: str) -> None:
+def test_unreadable_file(folder: Path, name: str) -> None:
     if COMM.rank == 0:
-        (directory / name).write_text("hello\n")
+        (folder / name).write_text("hello\n")
     COMM.barrier()
     with pytest.raises(InputError, match=f"cannot read .*{name}") as caught:
-        geometry(directory, file=name)
+        geometry(folder, file=name)
     assert len(set(COMM.allgather(str(caught.value)))) == 1
 
 

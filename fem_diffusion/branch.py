@@ -1,0 +1,85 @@
+"""Is a step's solution the one that leads on? Past a critical step the equations have others.
+
+A step of backward Euler (and, with its own weights, of BDF2 and the averaged vector field) makes F + (distance moved)^2/2dt stationary. Up to
+the growth time of the fastest unstable mode the functional is convex and its only stationary point the minimum; beyond, there are saddles, on
+which unstable modes are damped instead of growing, and Newton's method finds them without complaint: mass is conserved, the residual vanishes.
+The inertia of the functional's second variation tells a minimum from a saddle (Sylvester's law).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from dolfinx.fem import petsc as fem_petsc
+from petsc4py import PETSc
+
+from .conditions import Conditions
+from .formulation import ConcentrationPotential
+from .operators import compile_form
+from .parallel import global_max, global_min
+from .pointwise import LocalDensity, mobility_matrix
+from .problem import Problem
+
+
+class Branch:
+    """Judges the step that the formulation's u, dt and weights hold."""
+
+    def __init__(self, problem: Problem, formulation: ConcentrationPotential, conditions: Conditions, density: LocalDensity) -> None:
+        self._formulation, self._conditions, self._density = formulation, conditions, density
+        self._mobility, self._composition = problem.mobility, problem.composition()
+
+    def may_have_saddles(self) -> bool:
+        """Whether the local energy is concave somewhere and dt not far below the growth time M f''^2/(4 kappa) of the fastest mode."""
+        formulation = self._formulation
+        c = formulation.concentrations.T
+        lowest = global_min(formulation.comm, _eigenvalues(self._density.hessian(c))[:, 0])
+        if lowest >= 0:
+            return False
+        kappa = global_min(formulation.comm, _eigenvalues(self._density.gradient_coefficients(c))[:, 0])
+        if kappa <= 0:
+            return True
+        mobility = global_max(formulation.comm, _eigenvalues(mobility_matrix(self._mobility, self._composition, c))[:, -1])
+        dt = float(formulation.dt.value) / float(formulation.a[0].value)
+        return dt * mobility * lowest**2 / (4 * kappa) > 0.9
+
+    def is_minimum(self) -> bool:
+        """Whether the second variation has exactly as many negative eigenvalues as there are free mu."""
+        formulation, (form, matrix) = self._formulation, self._second_variation
+        matrix.zeroEntries()
+        fem_petsc.assemble_matrix(matrix, form, self._conditions.fixed, 1.0)
+        matrix.assemble()
+        matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+        expected = formulation.n * formulation.space.dofmap.index_map.size_global - self._conditions.fixed_potentials
+        return _negative_eigenvalues(matrix) == expected
+
+    @cached_property
+    def _second_variation(self) -> tuple[Any, PETSc.Mat]:
+        form = compile_form(self._formulation.second_variation())
+        return form, fem_petsc.create_matrix(form)
+
+
+def _negative_eigenvalues(matrix: PETSc.Mat) -> int:
+    """Of a symmetric matrix, by the pivots of its LDL^T factors."""
+    solver = PETSc.KSP().create(matrix.comm)
+    solver.setOptionsPrefix("curvature_")
+    solver.setOperators(matrix)
+    solver.setType("preonly")
+    factorisation = solver.getPC()
+    factorisation.setType("cholesky")
+    factorisation.setFactorSolverType("mumps")
+    factorisation.setFactorSetUpSolverType()
+    factors = factorisation.getFactorMatrix()
+    factors.setMumpsIcntl(13, 1)  # a parallel root front would hide its part of the inertia
+    factors.setMumpsIcntl(14, 60)  # per cent of extra workspace
+    factors.setMumpsIcntl(24, 1)  # detection of null pivots: PETSc asks for it
+    solver.setUp()
+    negative, _, _ = factors.getInertia()
+    solver.destroy()
+    return int(negative)
+
+
+def _eigenvalues(matrices: np.ndarray) -> np.ndarray:
+    """Of symmetric (n, n, m), ascending: (m, n)."""
+    return np.linalg.eigvalsh(np.moveaxis(matrices, -1, 0))

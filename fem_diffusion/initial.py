@@ -1,0 +1,68 @@
+"""Initial concentrations at the vertices, from numbers, expressions, noise, or values by region."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .expression import noise
+from .field import Field
+from .formulation import ConcentrationPotential
+from .parallel import global_max, global_min, global_sum
+from .problem import Problem
+
+# A logarithm has no value at an empty or full vertex; this little is put there instead, less than any tolerance.
+TRACE = 1e-10
+
+
+def initial_concentrations(problem: Problem, formulation: ConcentrationPotential) -> np.ndarray:
+    """c of shape (vertices, n), for a problem in solver units. Raises InputError where it is no composition."""
+    species = [s for s in problem.species if not s.balance]
+    c = np.column_stack([_values(s.initial, problem.seed, stream, formulation) for stream, s in enumerate(species)])
+    _require_composition(c, formulation)
+    if formulation.model.positive:
+        closed = np.maximum(np.column_stack([c, 1 - c.sum(axis=1)]), TRACE)
+        c = closed[:, :-1] / closed.sum(axis=1, keepdims=True)
+    return c
+
+
+def _values(initial: Any, seed: int, stream: int, formulation: ConcentrationPotential) -> np.ndarray:
+    x, comm = formulation.x, formulation.comm
+    lower = np.array([global_min(comm, row) for row in x])
+    extent = max(global_max(comm, row) - low for row, low in zip(x, lower, strict=True))
+
+    def random(x: np.ndarray) -> np.ndarray:
+        return noise(seed, x, lower, extent, stream)
+
+    if isinstance(initial, Field):
+        return initial.at(x, 0.0, random)
+    # A vertex between regions takes their mean by volume: the mass is that of the piecewise data.
+    weighted, total = np.zeros(formulation.vertices), np.zeros(formulation.vertices)
+    for region, field in initial.items():
+        weight = formulation.region_weights(region)
+        weighted += weight * field.at(x, 0.0, random)
+        total += weight
+    if global_min(comm, total - 0.999 * formulation.volume) < 0:
+        missing = sorted(set(formulation.geometry.regions) - set(initial))
+        raise InputError(
+            f"[[species]] initial by region leaves out {', '.join(missing) or 'part of the mesh'}: give a value for every region"
+        )
+    return weighted / total
+
+
+def _require_composition(c: np.ndarray, formulation: ConcentrationPotential) -> None:
+    comm, model = formulation.comm, formulation.model
+    if not np.isfinite(global_sum(comm, float(c.sum()))):
+        raise InputError("[[species]] initial is not a number somewhere: a logarithm or root of a negative number, or a division by zero")
+    composition = model.composition([0.0] * len(model.names))
+    if not any(term.of_fractions(composition) for term in model.free_energy):
+        return
+    for name, values in [*zip(model.names, c.T, strict=True), ("the sum of all", c.sum(axis=1))]:
+        excess = np.maximum(-values, values - 1)
+        worst = int(excess.argmax()) if excess.size else 0
+        mine = (float(values[worst]), formulation.place(worst)) if excess.size and excess[worst] > 1e-12 else None
+        found = [item for item in comm.allgather(mine) if item is not None]
+        if found:
+            raise InputError(f"[[species]] initial of {name} is {found[0][0]:.6g} at {found[0][1]}: fractions are between 0 and 1")
