@@ -23,12 +23,14 @@ class Wetting(Record):
 
     label = "[boundary] wetting"
 
-    contact_angle: Annotated[float, Quantity("rad", minimum=0.0, maximum=math.pi)]
+    contact_angle: Annotated[float, Quantity("rad")]
 
     @model_validator(mode="after")
-    def _has_unit(self) -> Self:
+    def _is_an_angle(self) -> Self:
         if getattr(self.contact_angle, "plain", False):
             raise ValueError(f"contact_angle = {self.contact_angle:g} has no unit: write '60 deg' or '1.05 rad'")
+        if not 0 <= self.contact_angle <= math.pi:
+            raise ValueError(f"contact_angle = '{getattr(self.contact_angle, 'text', self.contact_angle)}' must be between 0 and 180 deg")
         return self
 
 
@@ -50,6 +52,10 @@ class Boundary(Record):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        for table in (self.concentration, self.chemical_potential, self.flux):
+            for name, field in table.items():
+                if "noise" in field.depends_on:
+                    raise ValueError(f"{name} = '{field.text}': noise is for initial values only: remove it here")
         for name in self.flux:
             if name in self.concentration or name in self.chemical_potential:
                 raise ValueError(f"'{name}' has both a flux and a fixed value: give one of them")

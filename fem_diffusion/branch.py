@@ -11,7 +11,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
@@ -19,7 +18,7 @@ from .conditions import Conditions
 from .formulation import ConcentrationPotential
 from .operators import compile_form
 from .parallel import global_max, global_min
-from .pointwise import LocalDensity, mobility_matrix
+from .pointwise import LocalDensity, eigenvalues, mobility_matrix
 from .problem import Problem
 
 
@@ -34,13 +33,13 @@ class Branch:
         """Whether the local energy is concave somewhere and dt not far below the growth time M f''^2/(4 kappa) of the fastest mode."""
         formulation = self._formulation
         c = formulation.concentrations.T
-        lowest = global_min(formulation.comm, _eigenvalues(self._density.hessian(c))[:, 0])
+        lowest = global_min(formulation.comm, eigenvalues(self._density.hessian(c))[:, 0])
         if lowest >= 0:
             return False
-        kappa = global_min(formulation.comm, _eigenvalues(self._density.gradient_coefficients(c))[:, 0])
+        kappa = global_min(formulation.comm, eigenvalues(self._density.gradient_coefficients(c))[:, 0])
         if kappa <= 0:
             return True
-        mobility = global_max(formulation.comm, _eigenvalues(mobility_matrix(self._mobility, self._composition, c))[:, -1])
+        mobility = global_max(formulation.comm, eigenvalues(mobility_matrix(self._mobility, self._composition, c))[:, -1])
         dt = float(formulation.dt.value) / float(formulation.a[0].value)
         return dt * mobility * lowest**2 / (4 * kappa) > 0.9
 
@@ -78,8 +77,3 @@ def _negative_eigenvalues(matrix: PETSc.Mat) -> int:
     negative, _, _ = factors.getInertia()
     solver.destroy()
     return int(negative)
-
-
-def _eigenvalues(matrices: np.ndarray) -> np.ndarray:
-    """Of symmetric (n, n, m), ascending: (m, n)."""
-    return np.linalg.eigvalsh(np.moveaxis(matrices, -1, 0))

@@ -9,6 +9,7 @@ import numpy as np
 
 from .mesh import statistics
 from .parallel import global_max, global_min, global_sum
+from .pointwise import eigenvalues
 from .system import System
 from .thermodynamics import UNITS, BinaryThermodynamics, stability
 
@@ -62,20 +63,21 @@ def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, 
 
 def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float) -> list[str]:
     warnings = _stability_warnings(system)
-    scales = system.scales
+    scales, dimensional = system.scales, system.given.dimensional
+    metre, second = (" m", " s") if dimensional else ("", "")
     width, growth = binary.interface_width, binary.growth_rate
     if width and binary.kappa > 0 and h_max > width / CELLS_PER_INTERFACE:
         warnings.append(
-            f"the mesh cannot resolve the interface: its width is {width * scales.length:.3g}, the largest cell {h_max * scales.length:.3g}; "
-            f"refine to h = {width / CELLS_PER_INTERFACE * scales.length:.3g} ({CELLS_PER_INTERFACE} cells across), or raise kappa"
+            f"the mesh cannot resolve the interface: its width is {width * scales.length:.3g}{metre}, the largest cell {h_max * scales.length:.3g}{metre}; "
+            f"refine to h = {width / CELLS_PER_INTERFACE * scales.length:.3g}{metre} ({CELLS_PER_INTERFACE} cells across), or raise kappa"
         )
     time = system.problem.time
     first = time.step if time.step is not None else time.initial_step
     if growth and first is not None and float(first) > 1 / growth:
         name = "step" if time.step is not None else "initial_step"
         warnings.append(
-            f"[time] {name} = {float(first) * scales.time:.3g} is longer than the growth time {scales.time / growth:.3g} of the fastest wave: "
-            f"take {0.1 * scales.time / growth:.2g}, or leave it to the error control"
+            f"[time] {name} = {float(first) * scales.time:.3g}{second} is longer than the growth time {scales.time / growth:.3g}{second} of the fastest wave: "
+            f"take {0.1 * scales.time / growth:.2g}{second}, or leave it to the error control"
         )
     c = system.concentrations
     if binary.curvature < 0 and global_max(system.comm, c) - global_min(system.comm, c) < 1e-14 and system.isolated:
@@ -86,8 +88,7 @@ def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float)
 def _stability_warnings(system: System) -> list[str]:
     c = system.concentrations.T
     lowest = global_min(system.comm, stability(system.local_density, c)[:, 0])
-    kappa = system.local_density.gradient_coefficients(c)
-    smallest = global_min(system.comm, np.linalg.eigvalsh(np.moveaxis(kappa, -1, 0))[:, 0])
+    smallest = global_min(system.comm, eigenvalues(system.local_density.gradient_coefficients(c))[:, 0])
     if lowest < 0 and smallest <= 0:
         return [
             f"the initial state is unstable (smallest curvature of f: {lowest:.3g}) and there is no gradient energy: "

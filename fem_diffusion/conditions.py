@@ -55,12 +55,12 @@ class Conditions:
     def _potentials(self) -> list[_Reservoir]:
         return [reservoir for reservoir in self._reservoirs if reservoir.component >= self._formulation.n]
 
-    def update(self, time: float) -> None:
-        """Boundary values at a time."""
+    def update(self, time: float, potential_time: float) -> None:
+        """Boundary values: concentrations at one time, potentials at another, since mu may stand for the middle of a step."""
         for reservoir in self._reservoirs:
             x = self._formulation.geometry.wrap(reservoir.g.function_space.tabulate_dof_coordinates()[reservoir.dofs].T)
             if len(reservoir.dofs):
-                reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, time)
+                reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, time if reservoir.component < self._formulation.n else potential_time)
             reservoir.g.x.scatter_forward()
 
     def impose_potentials(self) -> None:

@@ -111,6 +111,11 @@ class Expression:
         return frozenset(_names(self._tree))
 
     @property
+    def condition(self) -> bool:
+        """Whether it compares, so that it holds or not."""
+        return self._tree[0] == "0 or 1" if isinstance(self._tree, tuple) else False
+
+    @property
     def constant(self) -> bool:
         return not self.depends_on
 

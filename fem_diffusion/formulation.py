@@ -245,7 +245,8 @@ class ConcentrationPotential:
         """The part of each vertex' volume that lies in a region; InputError for an unknown name."""
         regions = self.geometry.regions
         if region not in regions:
-            raise InputError(f"there is no region '{region}' in the mesh{did_you_mean(region, regions)}")
+            legal = did_you_mean(region, regions) or "; it names none: give its surfaces (3D: volumes) physical names in gmsh"
+            raise InputError(f"there is no region '{region}' in the mesh{legal}")
         dx = ufl.Measure("dx", domain=self.geometry.mesh, subdomain_data=self.geometry.cell_tags, metadata=VERTEX_RULE)
         return self.assembled(ufl.TestFunction(self.scalar_space) * dx(regions[region]))
 

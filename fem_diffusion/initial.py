@@ -17,11 +17,11 @@ from .problem import Problem
 TRACE = 1e-10
 
 
-def initial_concentrations(problem: Problem, formulation: ConcentrationPotential) -> np.ndarray:
-    """c of shape (vertices, n), for a problem in solver units. Raises InputError where it is no composition."""
+def initial_concentrations(problem: Problem, formulation: ConcentrationPotential, length: float) -> np.ndarray:
+    """c of shape (vertices, n), for a problem in solver units, whose unit of length is `length`. Raises InputError where it is no composition."""
     species = [s for s in problem.species if not s.balance]
     c = np.column_stack([_values(s.initial, problem.seed, stream, formulation) for stream, s in enumerate(species)])
-    _require_composition(c, formulation)
+    _require_composition(c, formulation, length)
     if formulation.model.positive:
         closed = np.maximum(np.column_stack([c, 1 - c.sum(axis=1)]), TRACE)
         c = closed[:, :-1] / closed.sum(axis=1, keepdims=True)
@@ -52,17 +52,17 @@ def _values(initial: Any, seed: int, stream: int, formulation: ConcentrationPote
     return weighted / total
 
 
-def _require_composition(c: np.ndarray, formulation: ConcentrationPotential) -> None:
+def _require_composition(c: np.ndarray, formulation: ConcentrationPotential, length: float) -> None:
     comm, model = formulation.comm, formulation.model
     if not np.isfinite(global_sum(comm, float(c.sum()))):
         raise InputError("[[species]] initial is not a number somewhere: a logarithm or root of a negative number, or a division by zero")
     composition = model.composition([0.0] * len(model.names))
     if not any(term.of_fractions(composition) for term in model.free_energy):
         return
-    for name, values in [*zip(model.names, c.T, strict=True), ("the sum of all", c.sum(axis=1))]:
+    for name, values in [*zip(model.names, c.T, strict=True), (f"all ({' + '.join(model.names)})", c.sum(axis=1))]:
         excess = np.maximum(-values, values - 1)
         worst = int(excess.argmax()) if excess.size else 0
-        mine = (float(values[worst]), formulation.place(worst)) if excess.size and excess[worst] > 1e-12 else None
+        mine = (float(values[worst]), formulation.place(worst, length)) if excess.size and excess[worst] > 1e-12 else None
         found = [item for item in comm.allgather(mine) if item is not None]
         if found:
             raise InputError(f"[[species]] initial of {name} is {found[0][0]:.6g} at {found[0][1]}: fractions are between 0 and 1")

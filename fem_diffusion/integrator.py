@@ -157,6 +157,8 @@ class Integrator:
         if scheme.name != "convex-split" and system.branch.may_have_saddles() and not system.branch.is_minimum():
             raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE)
         energy = system.energy()
+        if not np.isfinite(energy):
+            raise _Rejected("newton", "the solution lies where the free energy has no value", FAILURE)
         allowed = ROUND_OFF * max(abs(energy), abs(self._energy)) + 1e-15 * self._largest_energy
         if system.isolated and energy > self._energy + allowed:
             self._restarted = scheme.levels == 2

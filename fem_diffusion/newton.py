@@ -14,7 +14,7 @@ from .parallel import global_max, global_sum
 
 # LU through MUMPS is the fastest and most robust for small problems (2D up to some 10^5 unknowns); any of these can be set after `--`.
 DIRECT = {
-    "snes_linesearch_type": "bt",
+    "snes_linesearch_type": "basic",  # a logarithm's residual rises by orders of magnitude on the way from 1e-7 to 1e-4: bt stalls there
     "snes_force_iteration": True,  # a residual below tolerance does not make an unstable state a solution of the next step
     "snes_max_it": 25,
     "snes_rtol": 0.0,

@@ -7,6 +7,7 @@ import json
 import platform
 import sys
 import time as clock
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ class Output:
     Raises InputError if the folder exists already and is not empty.
     """
 
-    def __init__(self, folder: Path, system: System, integrator: Integrator) -> None:
-        self.folder, self._system, self._integrator = folder, system, integrator
+    def __init__(self, folder: Path, system: System, integrator: Integrator, warnings: Sequence[str] = ()) -> None:
+        self.folder, self._system, self._integrator, self._warnings = folder, system, integrator, list(warnings)
         self._root = system.comm.rank == 0
         on_root(system.comm, lambda: _new_folder(folder))
         self._columns = Columns(system)
@@ -44,11 +45,15 @@ class Output:
         if self._root:
             (folder / "problem.resolved.toml").write_text(system.given.resolved())
             self._log = (folder / "run.log").open("w")
+            for warning in warnings:
+                self.log(f"warning: {warning}")
+                print(f"warning: {warning}", file=sys.stderr)
 
     def record(self, step: Step) -> None:
         """One accepted step: a row, a line, and the fields at the requested times up to it."""
         self._write_fields(step)
-        row = self._columns.row(step)
+        with self._integrator.visiting(step.time):  # where mu is that of this time, not of the step's middle
+            row = self._columns.row(step)
         self._history.append(row)
         if not self._root:
             return
@@ -62,10 +67,12 @@ class Output:
             f"  energy {row['energy']:.10e}  rejected {self._integrator.rejections.total}"
         )
 
-    def record_failure(self) -> None:
-        """The fields of the last accepted step, from which a user sees what went wrong."""
-        with self._integrator.visiting(self._integrator.time):
-            self._write_field(self._integrator.time)
+    def _write_last_state(self) -> None:
+        """A run that became steady, or failed, ends between the requested times."""
+        time = self._integrator.time
+        if not self._snapshots or self._snapshots[-1][0] < time * self._system.scales.time:
+            with self._integrator.visiting(time):
+                self._write_field(time)
 
     def log(self, line: str) -> None:
         if self._root:
@@ -96,8 +103,9 @@ class Output:
         self._snapshots.append((seconds, snapshot))
 
     def finish(self, outcome: str) -> None:
-        """Close the log, write provenance.json and the picture."""
+        """Write the last state, provenance.json and the picture, and close the log."""
         system = self._system
+        self._write_last_state()
         wall = global_max(system.comm, np.array([clock.perf_counter() - self._started]))
         mesh = statistics(system.geometry)
         if not self._root:
@@ -126,6 +134,7 @@ class Output:
             mesh[key] *= scales.length
         return {
             "outcome": outcome,
+            "warnings": self._warnings,
             "command": sys.argv,
             "units": "SI" if system.given.dimensional else "the problem's own (dimensionless)",
             "energy_unit": _energy_unit(system.geometry.dimension) if system.given.dimensional else "",

@@ -184,6 +184,11 @@ def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike) 
     return values.reshape(n, n, *values.shape[1:])
 
 
+def eigenvalues(matrices: Array) -> Array:
+    """Of symmetric matrices (n, n, ...), ascending: (..., n)."""
+    return np.linalg.eigvalsh(np.moveaxis(matrices, (0, 1), (-2, -1)))
+
+
 def _fields(composition: Composition) -> Composition:
     """Concentrations that have a gradient, which constants have not."""
     return composition.with_values([ufl.Coefficient(_FIELDS) for _ in composition.names])

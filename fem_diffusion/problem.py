@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import sys
 import tomllib
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,7 +26,7 @@ from .free_energy import Term
 from .mesh import Mesh
 from .mobility import Mobility
 from .record import Record
-from .state import Composition
+from .state import REST, Composition
 from .units import Quantity, Scales, Value, quantities, require_one_system
 
 
@@ -37,7 +39,7 @@ class Species(Record):
 
     label = "[[species]]"
 
-    name: str
+    name: str = Default(min_length=1)
     initial: Annotated[Field, FieldOf("")] | dict[str, Annotated[Field, FieldOf("")]] | None = None
     balance: bool = False
     source: Annotated[Field, FieldOf("1/s")] | None = None
@@ -54,6 +56,10 @@ class Species(Record):
     def _starts(self) -> Self:
         if self.balance and self.initial is not None:
             raise ValueError(f"'{self.name}' is the balance, one minus the others: it takes no initial")
+        if self.name == REST:
+            raise ValueError(f"'{REST}' is how the nameless remainder is called: choose another name")
+        if self.source is not None and "noise" in self.source.depends_on:
+            raise ValueError(f"source = '{self.source.text}': noise is for initial values only: remove it here")
         if not self.balance and self.initial is None:
             raise ValueError(f"'{self.name}' needs initial: a number, an expression over x, y, z and noise, or a table of regions")
         return self
@@ -89,8 +95,8 @@ class Probe(Record):
 
     label = "[[output.probe]]"
 
-    name: str
-    at: tuple[Annotated[float, Quantity("m")], ...]
+    name: str = Default(min_length=1)
+    at: tuple[Annotated[float, Quantity("m")], ...] = Default(description="its coordinates, at = [x, y]")
 
 
 class Average(Record):
@@ -98,7 +104,7 @@ class Average(Record):
 
     label = "[[output.average]]"
 
-    name: str
+    name: str = Default(min_length=1)
     where: Expression | None = None
     region: str | None = None
 
@@ -111,6 +117,10 @@ class Average(Record):
     def _one(self) -> Self:
         if (self.where is None) == (self.region is None):
             raise ValueError("give either where = an expression or region = a name")
+        if self.where is not None and not self.where.condition:
+            raise ValueError(f"where = '{self.where.text}' must be a condition, as in x < 0.5")
+        if self.where is not None and "noise" in self.where.depends_on:
+            raise ValueError(f"where = '{self.where.text}': noise is for initial values only: remove it here")
         return self
 
 
@@ -120,8 +130,8 @@ class Output(Record):
     label = "[output]"
 
     times: int | tuple[Annotated[float, Quantity("s", minimum=0)], ...] = 20
-    probe: tuple[Probe, ...] = ()
-    average: tuple[Average, ...] = ()
+    probe: tuple[Probe, ...] = Default(default=(), description="write [[output.probe]], with double brackets")
+    average: tuple[Average, ...] = Default(default=(), description="write [[output.average]], with double brackets")
 
     @field_validator("times", mode="plain")
     @classmethod
@@ -133,6 +143,15 @@ class Output(Record):
         if isinstance(given, (list, tuple)):
             return tuple(sorted(Quantity("s", minimum=0).parse(t) for t in given))
         raise ValueError('give how many (50) or a list (["1 s", "10 s"])')
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        for table, items in (("probe", self.probe), ("average", self.average)):
+            names = [item.name for item in items]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            if twice is not None:
+                raise ValueError(f"two [[output.{table}]] are called '{twice}': their columns need different names")
+        return self
 
 
 class Problem(Record):
@@ -147,12 +166,12 @@ class Problem(Record):
     temperature: Annotated[float, Quantity("K", positive=True)] | None = None
     molar_volume: Annotated[float, Quantity("m^3/mol", positive=True)] | None = None
     seed: int = 0
-    mesh: Mesh
-    species: tuple[Species, ...] = Default(min_length=1)
-    free_energy: tuple[Term, ...] = Default(min_length=1)
-    mobility: Mobility
+    mesh: Mesh = Default(description="a table [mesh] with a file, or a shape with its size and cells")
+    species: tuple[Species, ...] = Default(min_length=1, description="write [[species]], with double brackets, for each; with name and initial")
+    free_energy: tuple[Term, ...] = Default(min_length=1, description="write [[free_energy]], with double brackets, for each term; with a kind")
+    mobility: Mobility = Default(description="a table [mobility] with a kind")
     boundary: dict[str, Boundary] = {}
-    time: Time
+    time: Time = Default(description="a table [time] with an end")
     output: Output = Output()
     directory: Path = Default(default=Path("."), exclude=True, description="where the mesh file and a user's own modules are looked for")
 
@@ -163,6 +182,8 @@ class Problem(Record):
             text = path.read_text()
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not text in UTF-8: {error}") from None
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -192,6 +213,7 @@ class Problem(Record):
     def _consistent(self) -> Self:
         self._check_names()
         self._check_units()
+        self._check_times()
         for term in self.free_energy:
             term.check_species(self.composition())
         return self
@@ -208,8 +230,34 @@ class Problem(Record):
             for name in conditions.species:
                 if name not in self.names:
                     raise InputError(f"[boundary.{boundary}]: there is no solved species '{name}'{did_you_mean(name, self.names)}")
+            self._check_reservoir(boundary, conditions)
             if conditions.wetting is not None and len(self.names) != 1:
                 raise InputError(f"[boundary.{boundary}] wetting is for a binary; this problem solves for {', '.join(self.names)}")
+
+    def _check_reservoir(self, boundary: str, conditions: Boundary) -> None:
+        """Numbers only; an expression has its values later."""
+        composition = self.composition()
+        if not any(term.of_fractions(composition) for term in self.free_energy):
+            return
+        logarithmic = {name for term in self.free_energy for name in term.positive(composition)}
+        given = {name: field.value for name, field in conditions.concentration.items() if not isinstance(field.value, Expression)}
+        for name, value in given.items():
+            if not 0 <= value <= 1:
+                raise InputError(f"[boundary.{boundary}] concentration of {name} = {value:g}: fractions are between 0 and 1")
+            if name in logarithmic and value == 0 and name not in conditions.chemical_potential:
+                raise InputError(
+                    f"[boundary.{boundary}] concentration of {name} = 0: the chemical potential of nothing is minus infinity, and a reservoir fixes "
+                    "it: give a small fraction, 1e-6 for example"
+                )
+        total, closing = sum(given.values()), self.balance or REST
+        if total > 1 or (total == 1 and closing in logarithmic and not conditions.chemical_potential):
+            most = "at most 1" if closing not in logarithmic else "less than 1: a reservoir without any of the rest has no finite potential"
+            raise InputError(f"[boundary.{boundary}] concentrations: the sum is {total:g}, and must be {most}")
+
+    def _check_times(self) -> None:
+        late = [t for t in self.output.times if t > self.time.end] if isinstance(self.output.times, tuple) else []
+        if late:
+            raise InputError(f"[output] times: {_shown(late[0])} is after the end of the run, [time] end = {_shown(self.time.end)}")
 
     def _check_units(self) -> None:
         require_one_system(
@@ -274,6 +322,11 @@ class Problem(Record):
         return tomli_w.dumps(table)
 
 
+def _shown(value: float) -> str:
+    """A quantity as the user wrote it."""
+    return getattr(value, "text", f"{value:g}")
+
+
 def _plain(data: Any) -> Any:
     """Records as tables, quantities and expressions as the user wrote them; what is not given is left out."""
     if isinstance(data, Value):
@@ -312,9 +365,10 @@ def _plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Reco
         raise InputError(f"{table} needs a kind; legal: {', '.join(sorted(builtin))}, or a class of your own as my_module.MyClass")
     if not isinstance(kind, str):
         raise InputError(f"{table} kind = {kind!r} must be text")
-    cls = builtin.get(kind) if "." not in kind else _user_class(kind, base, table, directory)
+    own = "." in kind and all(part.isidentifier() for part in kind.split("."))
+    cls = _user_class(kind, base, table, directory) if own else builtin.get(kind)
     if cls is None:
-        raise InputError(f"{table} has no kind '{kind}'{did_you_mean(kind, builtin)} A class of your own goes by my_module.MyClass.")
+        raise InputError(f"{table} has no kind '{kind}'{did_you_mean(kind, builtin)} (a class of your own: my_module.MyClass)")
     return cls(**parameters)
 
 
@@ -327,13 +381,23 @@ def _user_class(kind: str, base: type[Record], table: str, directory: Path) -> t
     if str(directory) not in sys.path:
         sys.path.insert(0, str(directory))
     try:
-        cls = getattr(importlib.import_module(module), name)
-    except ModuleNotFoundError as error:
-        raise InputError(f"{table} kind = '{kind}': {error}; the module is looked for beside the problem file, in {directory}") from None
-    except AttributeError:
-        raise InputError(f"{table} kind = '{kind}': module {module} has no class {name}") from None
+        imported = importlib.import_module(module)
+    except Exception as error:  # a user's module may raise anything
+        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
+            reason = f"there is no module '{module}'; it is looked for beside the problem file, in {directory}"
+        else:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            at = f" at {frame.filename}, line {frame.lineno}" if not isinstance(error, SyntaxError) else ""
+            reason = f"the module cannot be imported: {type(error).__name__}: {error}{at}"
+        raise InputError(f"{table} kind = '{kind}': {reason}") from None
+    cls = getattr(imported, name, None)
+    if cls is None:
+        classes = [key for key, value in vars(imported).items() if isinstance(value, type) and issubclass(value, base) and value is not base]
+        raise InputError(f"{table} kind = '{kind}': module {module} has no class '{name}'{did_you_mean(name, classes)}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise InputError(f"{table} kind = '{kind}': {name} must be a subclass of fem_diffusion.{base.__name__}")
+    if inspect.isabstract(cls):
+        raise InputError(f"{table} kind = '{kind}': {name} must define {', '.join(sorted(cls.__abstractmethods__))}")
     return cls
 
 
@@ -353,13 +417,27 @@ def _reject_unknown_tables(table: Mapping[str, Any]) -> None:
 def _set(table: dict[str, Any], key: str, value: str) -> None:
     """Replace table[a][b] for the key "a.b" by a TOML value; text without quotes is taken as text."""
     *path, last = key.split(".")
+    entry: Any = table
     for part in path:
-        entry: Any = table[int(part)] if isinstance(table, list) else table.setdefault(part, {})
+        if isinstance(entry, dict):
+            entry = entry.setdefault(part, {})
+        else:
+            entry = entry[_position(key, part, entry)]
         if not isinstance(entry, (dict, list)):
             raise InputError(f"--set {key}: '{part}' is not a table")
-        table = entry  # type: ignore[assignment]
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         parsed = value
-    table[last] = parsed
+    entry[_position(key, last, entry) if isinstance(entry, list) else last] = parsed
+
+
+def _position(key: str, part: str, entries: list[Any]) -> int:
+    """Entries of a list go by number, or by their kind or name where they have one."""
+    named = [str(item.get("name", item.get("kind", ""))) if isinstance(item, dict) else "" for item in entries]
+    if part in named:
+        return named.index(part)
+    if part.isdigit() and int(part) < len(entries):
+        return int(part)
+    legal = ", ".join(f"{i} ({name})" if name else str(i) for i, name in enumerate(named))
+    raise InputError(f"--set {key}: there is no entry '{part}'; legal: {legal}")

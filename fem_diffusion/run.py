@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mpi4py import MPI
 
+from .check import check
 from .errors import StepFailed
 from .integrator import Integrator
 from .output import Output
@@ -21,8 +22,9 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
     then are written.
     """
     system = System(problem, comm)
+    warnings = check(system).warnings
     integrator = Integrator(system)
-    output = Output(folder, system, integrator)
+    output = Output(folder, system, integrator, warnings)
     try:
         output.record(integrator.start())
         with Progress(system) as progress:
@@ -32,7 +34,6 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
         if problem.time.steady and not integrator.steady:
             raise StepFailed(f"no steady state by the end, t = {float(problem.time.end):g}: give a later [time] end")
     except StepFailed as error:
-        output.record_failure()
         output.finish(f"failed: {error}")
         raise
     output.finish("reached the steady state" if problem.time.steady else "reached the end")

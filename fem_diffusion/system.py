@@ -102,14 +102,14 @@ class System:
 
     def initialise(self) -> None:
         """The initial concentrations, and the chemical potentials that belong to them."""
-        self.concentrations[:] = initial_concentrations(self.problem, self.formulation)
+        self.concentrations[:] = initial_concentrations(self.problem, self.formulation, self.scales.length)
         self.u.x.scatter_forward()
         self.relax_potential(0.0)
 
     def relax_potential(self, time: float) -> np.ndarray:
         """Set mu to F'(c) at the present c, and return the rate of change dc/dt, shape (vertices, n)."""
         formulation = self.formulation
-        self.conditions.update(time)
+        self.conditions.update(time, time)
         formulation.time.value = time
         self.set_state(self.u.x.array[: self.owned], formulation.u_old)
         formulation.dt.value = 0.0
@@ -138,7 +138,7 @@ class System:
         formulation.time.value = time + self.scheme.source_at * dt
         for constant, weight in zip(formulation.a, weights, strict=True):
             constant.value = weight
-        self.conditions.update(time + dt)
+        self.conditions.update(time + dt, time + self.scheme.source_at * dt)
         try:
             return self.newton.solve(guess)
         except NotConverged as error:
@@ -239,4 +239,7 @@ def _in_units_of(geometry: Geometry, length: float) -> Geometry:
 def _check_boundary_names(problem: Problem, geometry: Geometry) -> None:
     for name in problem.boundary:
         if name not in geometry.boundaries:
-            raise InputError(f"[boundary.{name}]: the mesh has no boundary '{name}'{did_you_mean(name, geometry.boundaries)}")
+            legal = did_you_mean(name, geometry.boundaries) or (
+                "; it names none: periodic sides are no boundaries, others get physical names in gmsh (2D: curves, 3D: surfaces)"
+            )
+            raise InputError(f"[boundary.{name}]: the mesh has no boundary '{name}'{legal}")

@@ -21,7 +21,7 @@ from scipy.special import expit
 
 from .free_energy import Term
 from .mobility import Mobility
-from .pointwise import Array, LocalDensity, mobility_matrix
+from .pointwise import Array, LocalDensity, eigenvalues, mobility_matrix
 from .state import Composition
 
 Interval = tuple[float, float]
@@ -31,7 +31,7 @@ _LOGIT_MIN, _LOGIT_MAX = -340.0, 36.7  # 1/c^2 must not overflow; 1 - c must not
 
 def stability(density: LocalDensity, c: ArrayLike) -> Array:
     """Eigenvalues of d2f/dc_i dc_j in ascending order, (..., n) for c of shape (n, ...): unstable where the first is negative."""
-    return np.linalg.eigvalsh(np.moveaxis(density.hessian(c), (0, 1), (-2, -1)))
+    return eigenvalues(density.hessian(c))
 
 
 def spinodal(density: LocalDensity) -> list[Interval]:

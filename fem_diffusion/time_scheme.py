@@ -30,7 +30,7 @@ class TimeScheme(ABC):
     order: ClassVar[int]
     levels: ClassVar[int] = 1
     source_at: ClassVar[float] = 1.0
-    """Where in the step, from 0 to 1, sources and boundary data are evaluated."""
+    """Where in the step, from 0 to 1, mu stands, and with it sources, imposed fluxes and fixed potentials."""
 
     @abstractmethod
     def variation(self, dF: Variation, u: Expr, u_old: Expr) -> Expr:

@@ -190,7 +190,7 @@ def quantities(data: Any, path: str = "") -> Iterator[tuple[str, Value]]:
 
 def require_one_system(data: Any) -> bool:
     """Whether the problem has units; InputError if some quantities have units and others are plain numbers."""
-    found = list(quantities(data))
+    found = [(path, value) for path, value in quantities(data) if value.unit != "rad"]  # an angle has its unit in both
     with_units = [(path, value) for path, value in found if value.dimensional]
     plain = [(path, value) for path, value in found if value.plain and value.unit]
     if with_units and plain:
