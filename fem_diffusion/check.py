@@ -22,7 +22,7 @@ class Report:
     warnings: list[str]
 
 
-CELLS_PER_INTERFACE = 4
+CELLS_PER_INTERFACE = 3
 SHOWN = ("mean_composition", "curvature", "spinodal", "binodal", "wavelength", "growth_rate", "interface_width", "interface_energy")
 
 

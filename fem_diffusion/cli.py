@@ -42,7 +42,7 @@ PetscOptions = Annotated[
 def main() -> None:
     """Run the command line; exit code 2 for bad input, 3 for a step that failed for good."""
     abort_on_exception(MPI.COMM_WORLD)
-    app()
+    typer.main.get_command(app)()  # app() would put typer's own exception hook over ours
 
 
 @app.command()

@@ -58,16 +58,22 @@ class Conditions:
     def update(self, time: float, potential_time: float) -> None:
         """Boundary values: concentrations at one time, potentials at another, since mu may stand for the middle of a step."""
         for reservoir in self._reservoirs:
-            x = self._formulation.geometry.wrap(reservoir.g.function_space.tabulate_dof_coordinates()[reservoir.dofs].T)
+            x = self._formulation.places[:, reservoir.dofs]
             if len(reservoir.dofs):
                 reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, time if reservoir.component < self._formulation.n else potential_time)
             reservoir.g.x.scatter_forward()
 
     def impose_potentials(self) -> None:
         """Set mu in u to its values in the reservoirs: there it is not F'(c), which lacks the reservoir's own surface term."""
-        formulation = self._formulation
-        values = formulation.u.x.array.reshape(-1, 2 * formulation.n)
-        for reservoir in self._potentials:
+        self._impose(self._potentials)
+
+    def impose_concentrations(self) -> None:
+        """Set c in u to its values in the reservoirs: otherwise it would jump there in the first step, however short that is."""
+        self._impose([reservoir for reservoir in self._reservoirs if reservoir.component < self._formulation.n])
+
+    def _impose(self, reservoirs: list[_Reservoir]) -> None:
+        values = self._formulation.u.x.array.reshape(-1, 2 * self._formulation.n)
+        for reservoir in reservoirs:
             values[reservoir.dofs, reservoir.component] = reservoir.g.x.array[reservoir.dofs]
 
     def imposed_fluxes(self) -> list[tuple[int, Any, Any]]:

@@ -23,6 +23,7 @@ import numpy as np
 import ufl
 from dolfinx import fem, la
 
+from . import compat
 from .errors import InputError, did_you_mean
 from .free_energy import Term
 from .mesh import Geometry
@@ -233,8 +234,19 @@ class ConcentrationPotential:
 
     @cached_property
     def x(self) -> np.ndarray:
-        """Where the owned vertices are, (3, vertices); the same on any number of ranks."""
-        return self.geometry.wrap(self.scalar_space.tabulate_dof_coordinates()[: self.vertices].T)
+        """Where the owned vertices are, (3, vertices)."""
+        return self.places[:, : self.vertices]
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where all vertices are, ghosts included: the mesh's own coordinates, so that they are the same to the last bit on any number of ranks.
+
+        (`tabulate_dof_coordinates` maps them from a reference cell, with other roundings in every cell.)
+        """
+        mesh, dofs = self.geometry.mesh, self.scalar_space.dofmap.list
+        x = np.zeros((dofs.max(initial=-1) + 1, 3))
+        x[dofs] = mesh.geometry.x[compat.cell_nodes(mesh)[:, : dofs.shape[1]]]
+        return self.geometry.wrap(x.T)
 
     @cached_property
     def volume(self) -> np.ndarray:

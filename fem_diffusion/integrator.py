@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import StepFailed
+from .errors import InputError, StepFailed
 from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
 from .step_size import FAILURE, GROWTH, History, lagrange, next_factor
 from .system import System
 
 ROUND_OFF = 1e-12  # relative rise of the energy that is not a rise
-STEADY = 1e-7  # change, relative to the spread of c, that would be left over a doubling of the time
+STEADY = 1e-7  # change that would add up until `end`, relative to the spread of c; not until now, for an early step may be short
 SMALLEST = 1e-10  # of the last accepted (or first) step: below it a step has failed for good
 
 
@@ -77,6 +77,8 @@ class Integrator:
         self._older = self._values.copy()
         self._history = History([0.0], [system.concentrations.copy()], rate)
         self._energy = system.energy()
+        if not np.isfinite(self._energy):
+            raise InputError("the free energy has no value for the initial state: start within the range of compositions where it has one")
         self._largest_energy = abs(self._energy)
         self._spread = self._spread_of(system.concentrations)
         self._fluxes: dict[tuple[str, str], float] = {}
@@ -179,7 +181,7 @@ class Integrator:
         c = system.concentrations
         change = self._rms(c - self._history.states[0])
         fluxes = self._mean_fluxes(dt, two_levels, ratio)
-        self.steady = bool(np.all(change * (self.time + dt) <= STEADY * dt * np.maximum(spread, 1e-300)))
+        self.steady = bool(np.all(change * float(self.settings.end) <= STEADY * dt * np.maximum(spread, 1e-300)))
         self._older, self._values = self._values, system.u.x.array[: system.owned].copy()
         self.time, self._number = self._next_time(dt), self._number + 1
         self._history.push(self.time, c.copy())
@@ -240,8 +242,10 @@ class Integrator:
     def _first_step(self, rate: np.ndarray) -> float:
         if self.settings.step is not None:
             return float(self.settings.step)
-        if self.settings.initial_step is not None:
-            return float(self.settings.initial_step)
+        first = float(self.settings.initial_step) if self.settings.initial_step is not None else self._estimated_first_step(rate)
+        return min(first, float(self.settings.max_step)) if self.settings.max_step is not None else first
+
+    def _estimated_first_step(self, rate: np.ndarray) -> float:
         speed = self._rms(rate)
         moving = speed > 0
         end = float(self.settings.end)

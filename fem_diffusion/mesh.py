@@ -179,7 +179,9 @@ class Geometry:
         for axis in np.flatnonzero(self.period):
             lower, period = self.lower[axis], self.period[axis]
             slack = 1e-9 * period
-            x[axis] = np.maximum(np.mod(x[axis] - lower + slack, period) - slack, 0.0) + lower
+            # what is inside stays as it is, to the last bit: where(x < 0.5, ...) must not depend on the partition
+            x[axis] -= period * np.floor((x[axis] - lower + slack) / period)
+            x[axis, np.abs(x[axis] - lower) <= slack] = lower
         return x
 
 

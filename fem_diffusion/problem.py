@@ -317,6 +317,8 @@ class Problem(Record):
         """This problem as TOML, with all defaults written out."""
         table = _plain(self)
         table.pop("directory")
+        if self.time.step is not None:
+            del table["time"]["tolerance"]  # of no effect, and not legal beside a step
         if self.mesh.file is not None:
             table["mesh"]["file"] = str((self.directory / self.mesh.file).resolve())
         return tomli_w.dumps(table)

@@ -104,6 +104,8 @@ class System:
         """The initial concentrations, and the chemical potentials that belong to them."""
         self.concentrations[:] = initial_concentrations(self.problem, self.formulation, self.scales.length)
         self.u.x.scatter_forward()
+        self.conditions.update(0.0, 0.0)
+        self.conditions.impose_concentrations()
         self.relax_potential(0.0)
 
     def relax_potential(self, time: float) -> np.ndarray:

@@ -242,7 +242,8 @@ def _interface(density: LocalDensity, a: float, b: float) -> dict[str, float]:
         ends = a + 0.1 * (b - a), b - 0.1 * (b - a)
         result["interface_energy"] = quad(stretched, 0, 1, epsabs=0, epsrel=1e-11, limit=200)[0]
         result["interface_width"] = (b - a) / _maximum(slope, a, b)
-        result["interface_width_10_90"] = quad(lambda c: 1 / slope(c), *ends, epsabs=0, epsrel=1e-11, limit=200)[0]
+        if min(excess(c) for c in np.linspace(*ends, 101)) > 1e-9 * result["barrier"]:  # else a third phase spreads between the two
+            result["interface_width_10_90"] = quad(lambda c: 1 / slope(c), *ends, epsabs=0, epsrel=1e-11, limit=200)[0]
     return result
 
 

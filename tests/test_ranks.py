@@ -1,0 +1,148 @@
+"""The same problem on 1, 2 and 3 ranks gives the same history."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+MESHES = Path(__file__).parent.parent / "meshes"
+TIGHT = ["--", "-snes_stol", "1e-12", "-snes_atol", "1e-14"]
+COUNTS = {"newton_iterations", "linear_iterations"}  # may differ by rounding: everything else may not
+
+SPINODAL = """
+[mesh]
+shape = "rectangle"
+size = [30, 20]
+cells = [18, 12]
+{periodic}
+[[species]]
+name = "A"
+initial = "0.45 + 0.05*noise"
+{energy}
+[[free_energy]]
+kind = "Gradient"
+kappa = 1
+[mobility]
+kind = "Degenerate"
+diffusivity = 4
+[time]
+end = 20
+tolerance = 1e-2
+[output]
+times = 2
+[[output.probe]]
+name = "p"
+at = [11.3, 7.9]
+[[output.average]]
+name = "left"
+where = "x < 15"
+"""
+
+REGULAR = """
+[[free_energy]]
+kind = "RegularSolution"
+chi = 3
+"""
+
+RESERVOIR = """
+[boundary.left]
+concentration = { A = 0.2 }
+[boundary.right]
+flux = { A = -0.01 }
+"""
+
+OWN = """
+[[free_energy]]
+kind = "my_energies.Sextic"
+strength = 8
+"""
+
+OWN_MODULE = '''
+from fem_diffusion import Term
+
+
+class Sextic(Term):
+    """Three wells, in a user's own file."""
+
+    strength: float
+
+    def density(self, c, phi):
+        return self.strength * c[0] ** 2 * (c[0] - 0.5) ** 2 * (c[0] - 1) ** 2
+'''
+
+GMSH = """
+seed = 3
+[mesh]
+file = "rectangle_periodic.geo"
+parameters = { h = 0.08 }
+periodic = ["x", "y"]
+[[species]]
+name = "A"
+[species.initial]
+matrix = "0.3 + 0.02*noise"
+inclusion = "0.6 + 0.02*noise"
+[[species]]
+name = "B"
+balance = true
+[[free_energy]]
+kind = "DoubleWell"
+rho = 1
+[[free_energy]]
+kind = "Gradient"
+kappa = 2e-3
+[mobility]
+kind = "Constant"
+value = 1
+[time]
+end = 0.05
+tolerance = 1e-2
+scheme = "avf"
+[output]
+times = 1
+[[output.average]]
+name = "core"
+region = "inclusion"
+"""
+
+PROBLEMS = {
+    "reservoirs": SPINODAL.format(periodic="", energy=REGULAR) + RESERVOIR,
+    "periodic": SPINODAL.format(periodic='periodic = ["x", "y"]', energy=REGULAR),
+    "user_energy": SPINODAL.format(periodic="", energy=OWN),
+    "gmsh": GMSH,
+}
+
+
+def history(problem: Path, ranks: int) -> dict[str, np.ndarray]:
+    """The columns of the history of a run in a process of its own."""
+    results = problem.with_name(f"{problem.stem}_on_{ranks}")
+    mpirun = ["mpirun", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
+    command = [*mpirun, sys.executable, "-m", "fem_diffusion", "run", str(problem), "-o", str(results), *TIGHT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (results / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_history_is_the_same_on_any_number_of_ranks(name: str, tmp_path: Path) -> None:
+    problem = tmp_path / f"{name}.toml"
+    problem.write_text(PROBLEMS[name])
+    (tmp_path / "my_energies.py").write_text(OWN_MODULE)
+    shutil.copy(MESHES / "rectangle_periodic.geo", tmp_path)
+    serial = history(problem, 1)
+    assert serial["step"][-1] > 5
+    assert np.ptp(serial["energy"]) > 0.01 * abs(serial["energy"]).max()
+    for ranks in (2, 3):
+        parallel = history(problem, ranks)
+        assert list(parallel) == list(serial)
+        assert len(parallel["step"]) == len(serial["step"])
+        for column in serial.keys() - COUNTS:
+            assert np.abs(parallel[column] - serial[column]).max() <= 1e-10 * np.abs(serial[column]).max(), column
