@@ -43,13 +43,23 @@ class Conditions:
         return [reservoir.condition for reservoir in self._reservoirs]
 
     @cached_property
+    def held(self) -> np.ndarray:
+        """Which unknowns are fixed, (owned vertices, 2n)."""
+        formulation = self._formulation
+        marked = np.zeros((formulation.vertices, 2 * formulation.n), dtype=bool)
+        for reservoir in self._reservoirs:
+            marked[reservoir.owned(formulation.vertices), reservoir.component] = True
+        return marked
+
+    @property
+    def fixes_potential(self) -> np.ndarray:
+        """Which mu are fixed, (owned vertices, n)."""
+        return self.held[:, self._formulation.n :]
+
+    @cached_property
     def fixed_potentials(self) -> int:
         """How many unknowns mu are fixed, on all ranks; a corner of two reservoirs counts once."""
-        formulation = self._formulation
-        marked = np.zeros((formulation.vertices, formulation.n), dtype=bool)
-        for reservoir in self._potentials:
-            marked[reservoir.owned(formulation.vertices), reservoir.component - formulation.n] = True
-        return int(global_sum(formulation.comm, int(marked.sum())))
+        return int(global_sum(self._formulation.comm, int(self.fixes_potential.sum())))
 
     @property
     def _potentials(self) -> list[_Reservoir]:

@@ -132,7 +132,7 @@ class Integrator:
 
     def _advance(self, end: float) -> Step:
         dt = self._dt
-        floor = SMALLEST * (self._accepted_dt or dt)
+        floor = max(SMALLEST * (self._accepted_dt or dt), 1e-14 * self.time)  # a shorter one would not move the clock
         while True:
             dt_now = self._landing(dt, end)
             try:
@@ -213,8 +213,12 @@ class Integrator:
         return self._values if global_sum(self.system.comm, int(leaves)) else guess
 
     def _error(self, dt: float, order: int, spread: np.ndarray) -> float:
-        """Largest local error over the species, relative to the spread of each."""
-        estimate = self._rms(self._history.local_error(self.time + dt, self.system.concentrations, self.system.scheme, order))
+        """Largest local error over the species, relative to the spread of each.
+
+        Where a reservoir fixes mu, c follows from it at once and not from a rate: a jump there is no error, and no shorter step makes it less.
+        """
+        error = self._history.local_error(self.time + dt, self.system.concentrations, self.system.scheme, order)
+        estimate = self._rms(np.where(self.system.conditions.fixes_potential, 0.0, error))
         return float(np.max(np.divide(estimate, spread, out=np.zeros_like(estimate), where=estimate > 0)))
 
     def _following(self, dt: float, error: float, order: int) -> float:

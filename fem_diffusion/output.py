@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import shutil
 import sys
 import time as clock
 from collections.abc import Sequence
@@ -44,6 +45,8 @@ class Output:
         self._started = clock.perf_counter()
         if self._root:
             (folder / "problem.resolved.toml").write_text(system.given.resolved())
+            for module in system.given.own_modules:
+                shutil.copy(module, folder)
             self._log = (folder / "run.log").open("w")
             for warning in warnings:
                 self.log(f"warning: {warning}")

@@ -313,6 +313,13 @@ class Problem(Record):
         time = length**2 / diffusivity if diffusivity else float(self.time.end)
         return Scales.of(length, time, energy_density, amount=length**3 / self.molar_volume if self.molar_volume else 1.0)
 
+    @property
+    def own_modules(self) -> list[Path]:
+        """The files of a user's energies and mobility, which belong to the problem."""
+        modules = {type(plug_in).__module__ for plug_in in (*self.free_energy, self.mobility)}
+        files = [sys.modules[name].__file__ for name in sorted(modules) if not name.startswith(f"{__package__}.") and name != "__main__"]
+        return [Path(file) for file in files if file is not None]
+
     def resolved(self) -> str:
         """This problem as TOML, with all defaults written out."""
         table = _plain(self)

@@ -212,6 +212,7 @@ class System:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
         residual = np.abs(self.operators.balance().reshape(-1, 2 * self.n) / self.volume[:, None])
         residual[~np.isfinite(residual)] = np.inf
+        residual[self.conditions.held] = 0.0  # what a reservoir supplies there is no defect
         flat = int(residual.argmax()) if residual.size else 0
         vertex, component = divmod(flat, 2 * self.n)
         mine = (float(residual.max()) if residual.size else -1.0, self.comm.rank)

@@ -177,6 +177,16 @@ def history(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
 
 
+def assert_same_history(one: Path, other: Path) -> None:
+    """Bit for bit; on several ranks the order in which contributions of other ranks are added, and so the last digits, are not fixed."""
+    if COMM.size == 1:
+        assert (one / "history.csv").read_bytes() == (other / "history.csv").read_bytes()
+    a, b = history(one), history(other)
+    assert list(a) == list(b)
+    for name in a:
+        assert np.allclose(a[name], b[name], rtol=0, atol=1e-11 * np.abs(a[name]).max(initial=1e-300)), name
+
+
 def solve(text: str, folder: Path, name: str = "out") -> Path:
     """Run the problem in folder/name, on all ranks."""
     if COMM.rank == 0:
@@ -293,7 +303,7 @@ def test_provenance(results: Path) -> None:
 def test_resolved_problem_gives_the_same_history(results: Path, folder: Path) -> None:
     run(Problem.read(results / "problem.resolved.toml"), folder / "again")
     COMM.barrier()
-    assert (folder / "again" / "history.csv").read_bytes() == (results / "history.csv").read_bytes()
+    assert_same_history(folder / "again", results)
     assert (folder / "again" / "problem.resolved.toml").read_bytes() == (results / "problem.resolved.toml").read_bytes()
 
 
@@ -317,7 +327,7 @@ def test_output_times_do_not_change_the_steps(folder: Path) -> None:
     """States between steps are interpolated: at the requested times, with the mass of the run, and next to the same run's fine steps."""
     few = solve(ISOLATED, folder, "few")
     many = solve(ISOLATED.replace("times = 1", "times = 7"), folder, "many")
-    assert (few / "history.csv").read_bytes() == (many / "history.csv").read_bytes()
+    assert_same_history(few, many)
     series = grids(many / "fields.vtkhdf")
     assert np.allclose(list(series), np.arange(8) * 3.0 / 7, rtol=1e-14)
     mass = history(many)["mass_A"][0]

@@ -19,7 +19,7 @@ SPINODAL = """
 [mesh]
 shape = "rectangle"
 size = [30, 20]
-cells = [18, 12]
+cells = [14, 10]
 {periodic}
 [[species]]
 name = "A"
@@ -32,7 +32,7 @@ kappa = 1
 kind = "Degenerate"
 diffusivity = 4
 [time]
-end = 20
+end = 10
 tolerance = 1e-2
 [output]
 times = 2
@@ -41,7 +41,7 @@ name = "p"
 at = [11.3, 7.9]
 [[output.average]]
 name = "left"
-where = "x < 15"
+where = "x < 15"            # a row of vertices lies on it, up to rounding
 """
 
 REGULAR = """
@@ -80,7 +80,7 @@ GMSH = """
 seed = 3
 [mesh]
 file = "rectangle_periodic.geo"
-parameters = { h = 0.08 }
+parameters = { h = 0.1 }
 periodic = ["x", "y"]
 [[species]]
 name = "A"
@@ -112,8 +112,7 @@ region = "inclusion"
 
 PROBLEMS = {
     "reservoirs": SPINODAL.format(periodic="", energy=REGULAR) + RESERVOIR,
-    "periodic": SPINODAL.format(periodic='periodic = ["x", "y"]', energy=REGULAR),
-    "user_energy": SPINODAL.format(periodic="", energy=OWN),
+    "periodic_with_user_energy": SPINODAL.format(periodic='periodic = ["x", "y"]', energy=OWN),
     "gmsh": GMSH,
 }
 

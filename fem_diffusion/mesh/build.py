@@ -1,0 +1,81 @@
+"""From the [mesh] table to the distributed mesh."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from dolfinx import mesh as dmesh
+from mpi4py import MPI
+
+from ..errors import InputError
+from ..parallel import on_root
+from .files import read_gmsh, read_meshio
+from .geometry import Geometry, padded, tags
+from .periodic import made_periodic
+from .source import SIDES, Mesh, metres
+from .whole import Whole, distribute, gathered
+
+_BOX_CELL = {
+    "simplex": (dmesh.CellType.interval, dmesh.CellType.triangle, dmesh.CellType.tetrahedron),
+    "tensor": (dmesh.CellType.interval, dmesh.CellType.quadrilateral, dmesh.CellType.hexahedron),
+}
+
+
+def build(source: Mesh, directory: Path, comm: MPI.Comm, scale: float = 1.0) -> Geometry:
+    """The mesh of a problem in `directory`; coordinates are divided by `scale`.
+
+    Raises InputError, the same on every rank, if the file is missing, unreadable or of unknown cells, or cannot be made periodic.
+    """
+    if source.shape is not None and not source.periodic:
+        return _shape(source, comm, scale)
+    read: list[Whole] = []
+
+    def share_of_the_others() -> Whole:
+        read.append(_whole(source, directory, scale))
+        return read[0].without_rows()
+
+    nothing = on_root(comm, share_of_the_others)
+    return distribute(comm, read[0] if read else nothing)
+
+
+def _whole(source: Mesh, directory: Path, scale: float) -> Whole:
+    if source.shape is not None:
+        return made_periodic(gathered(_shape(source, MPI.COMM_SELF, scale)), source.periodic)
+    path = (directory / str(source.file)).resolve()
+    if not path.is_file():
+        raise InputError(f"[mesh] file = '{source.file}': there is no file {path}")
+    whole = read_gmsh(path, source.parameters) if path.suffix in {".geo", ".msh"} else read_meshio(path)
+    factor = (metres(source.unit) if source.unit else 1.0) / scale
+    whole = replace(whole, x=factor * whole.x, lower=factor * whole.lower)
+    return made_periodic(whole, source.periodic) if source.periodic else whole
+
+
+def _shape(source: Mesh, comm: MPI.Comm, scale: float) -> Geometry:
+    """The shape, not periodic."""
+    dimension = len(source.size)
+    lower = np.array(source.origin or [0.0] * dimension) / scale
+    upper = lower + np.array(source.size) / scale
+    ends, cell_type = [lower, upper], _BOX_CELL[source.cell_type][dimension - 1]
+    if dimension == 1:
+        mesh = dmesh.create_interval(comm, source.cells[0], [lower[0], upper[0]], ghost_mode=dmesh.GhostMode.shared_facet)
+    elif dimension == 2:
+        mesh = dmesh.create_rectangle(comm, ends, source.cells, cell_type, ghost_mode=dmesh.GhostMode.shared_facet)
+    else:
+        mesh = dmesh.create_box(comm, [lower, upper], list(source.cells), cell_type, ghost_mode=dmesh.GhostMode.shared_facet)
+
+    boundaries: dict[str, int] = {}
+    found = []
+    for axis in range(dimension):
+        for name, end in zip(SIDES[axis], ends, strict=True):
+            boundaries[name] = len(boundaries) + 1
+            tolerance = 1e-9 * (upper - lower)[axis]
+            found.append(
+                dmesh.locate_entities_boundary(
+                    mesh, dimension - 1, lambda x, axis=axis, end=end, tolerance=tolerance: np.abs(x[axis] - end[axis]) < tolerance
+                )
+            )
+    values = [np.full(len(facets), value) for facets, value in zip(found, boundaries.values(), strict=True)]
+    facet_tags = tags(mesh, dimension - 1, np.concatenate(found), np.concatenate(values))
+    return Geometry(mesh, None, facet_tags, {}, boundaries, padded(lower), np.zeros(3))

@@ -1,0 +1,76 @@
+"""The distributed mesh with the names of its parts, as the rest of the package sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from dolfinx import mesh as dmesh
+
+from ..parallel import global_max, global_min, global_sum
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A distributed mesh, ghosted by facets, in units of the solver's length, and the names of its parts.
+
+    regions, boundaries: name -> value in cell_tags, facet_tags. cell_tags is None without regions; boundaries may lie inside the domain.
+    lower, period: (3,), smallest coordinates and period; the period is 0 in a direction that is not periodic.
+    """
+
+    mesh: dmesh.Mesh
+    cell_tags: dmesh.MeshTags | None
+    facet_tags: dmesh.MeshTags
+    regions: dict[str, int]
+    boundaries: dict[str, int]
+    lower: Floats
+    period: Floats
+
+    @property
+    def dimension(self) -> int:
+        return self.mesh.topology.dim
+
+    def wrap(self, x: Floats) -> Floats:
+        """Coordinates (3, n) with periodic ones moved into [lower, lower + period).
+
+        What is within 1e-9 periods of the upper end becomes the lower end: the two are one, and which of them a vertex has depends on
+        the partition.
+        """
+        x = np.array(x)
+        for axis in np.flatnonzero(self.period):
+            lower, period = self.lower[axis], self.period[axis]
+            slack = 1e-9 * period
+            # what is inside stays as it is, to the last bit: where(x < 0.5, ...) must not depend on the partition
+            x[axis] -= period * np.floor((x[axis] - lower + slack) / period)
+            x[axis, np.abs(x[axis] - lower) <= slack] = lower
+        return x
+
+
+def statistics(geometry: Geometry) -> dict[str, Any]:
+    """dimension, cell type, global numbers of cells and vertices, smallest, mean and largest cell diameter. Collective."""
+    mesh = geometry.mesh
+    cells = mesh.topology.index_map(geometry.dimension)
+    h = mesh.h(geometry.dimension, np.arange(cells.size_local, dtype=np.int32))
+    return {
+        "dimension": geometry.dimension,
+        "cell": mesh.topology.cell_type.name,
+        "cells": cells.size_global,
+        "vertices": mesh.topology.index_map(0).size_global,
+        "h_min": global_min(mesh.comm, h),
+        "h_mean": global_sum(mesh.comm, float(h.sum())) / cells.size_global,
+        "h_max": global_max(mesh.comm, h),
+    }
+
+
+def tags(mesh: dmesh.Mesh, dimension: int, entities: npt.NDArray[np.int32], values: npt.NDArray[Any]) -> dmesh.MeshTags:
+    mesh.topology.create_connectivity(dimension, mesh.topology.dim)
+    order = np.argsort(entities)
+    return dmesh.meshtags(mesh, dimension, entities[order], values[order].astype(np.int32))
+
+
+def padded(x: Floats) -> Floats:
+    return np.concatenate([x, np.zeros(3 - len(x))])
