@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from mpi4py import MPI
 from petsc4py import PETSc
@@ -26,7 +27,7 @@ from .run import run as run_problem
 from .system import System
 from .thermodynamics import BinaryThermodynamics, PhaseDiagram
 
-BAD_INPUT, FAILED = 2, 3
+BAD_INPUT, FAILED, INTERRUPTED = 2, 3, 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -42,7 +43,18 @@ PetscOptions = Annotated[
 def main() -> None:
     """Run the command line; exit code 2 for bad input, 3 for a step that failed for good."""
     abort_on_exception(MPI.COMM_WORLD)
-    typer.main.get_command(app)()  # app() would put typer's own exception hook over ours
+    comm = MPI.COMM_WORLD
+    try:
+        code = typer.main.get_command(app)(standalone_mode=False)  # app() would put typer's own exception hook over ours
+    except click.ClickException as error:  # a command line that is not legal, and that all ranks have
+        if comm.rank == 0:
+            error.show()
+            sys.stderr.flush()
+        comm.Barrier()
+        code = error.exit_code
+    except click.Abort:
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 @app.command()
@@ -80,7 +92,7 @@ def check(problem: ProblemFile, changes: Changes = None) -> None:
         if system.comm.rank == 0:
             _print_table(f"{problem}: valid", report.numbers)
             for warning in report.warnings:
-                Console(stderr=True).print(f"[yellow]warning:[/] {warning}", highlight=False)
+                Console(stderr=True, soft_wrap=True).print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
 
     _guarded(work)
 
@@ -89,7 +101,7 @@ def check(problem: ProblemFile, changes: Changes = None) -> None:
 def thermo(
     problem: ProblemFile,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: beside no file: none)")
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: here)")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the numbers as JSON")] = False,
     changes: Changes = None,

@@ -93,7 +93,7 @@ def largest_rise(energy: list[float]) -> float:
 
 @MODELS
 @DISSIPATIVE
-@pytest.mark.parametrize("growth_times", [1e-4, 1e-2, 0.3, 1.5, 10.0])
+@pytest.mark.parametrize("growth_times", [1e-4, 0.3, 1.5, 10.0])
 def test_mass_is_kept_and_energy_falls_at_any_step(model: Model, scheme: str, growth_times: float) -> None:
     dt = growth_times / growth_rates(model).max()
     system = spinodal(model, scheme=scheme, step=dt, end=100 * dt)
@@ -106,7 +106,7 @@ def test_mass_is_kept_and_energy_falls_at_any_step(model: Model, scheme: str, gr
     assert step.number >= 100 and step.time == 100 * dt
     assert largest_rise(energy) <= 1e-12
     assert integrator.rejections.energy == 0  # the law is the scheme's own: nothing had to be vetoed
-    if growth_times <= 1e-2:
+    if growth_times == 1e-4:
         assert fastest_mode(system, model) / start == pytest.approx(amplification(model, scheme, dt) ** 100, rel=2e-3)
     else:  # 30 growth times and more, e^30 times 0.01 being far beyond the two phases
         assert has_decomposed(system)

@@ -28,7 +28,7 @@ from fem_diffusion import (
     run,
 )
 from fem_diffusion.integrator import Integrator, Step
-from fem_diffusion.parallel import global_max, global_min, global_sum
+from fem_diffusion.newton import NotConverged
 from fem_diffusion.system import System
 
 # --- uphill: a separating mixture between reservoirs at -m+ and m+ (MODELS.md 5.3)
@@ -336,3 +336,18 @@ def test_reservoir_that_is_switched(scheme: str, condition: dict[str, Any], fina
     )
     assert imbalance(system) < 1e-13
     assert system.concentrations[:, 0] == pytest.approx(final, abs=1e-4)
+
+
+def test_failed_step_is_not_blamed_on_a_reservoir(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a reservoir supplies is no defect; the vertex that is out of balance is."""
+    system, step = half_domain(0.8, Constant(value=1 / (2 * CHI)))
+    steady = system.fields.ravel().copy()
+
+    def spoil(values: np.ndarray) -> None:
+        system.fields[np.isclose(system.formulation.x[0], 0.25), 0] += 1e-3
+        system.u.x.scatter_forward()
+        raise NotConverged("spoilt")
+
+    monkeypatch.setattr(system.newton, "solve", spoil)
+    with pytest.raises(NotConverged, match=r"at \(0\.25\)"):
+        system.solve_step(step.time, step.dt, (1.0, -1.0, 0.0), steady, steady, steady)

@@ -1,0 +1,257 @@
+"""The command line as a user meets it: what is printed, where, and the exit codes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scipy.constants import R
+
+pytestmark = pytest.mark.serial
+
+PROBLEM = """
+title = "A quench"
+temperature = "1000 K"
+molar_volume = "9e-6 m^3/mol"
+
+[mesh]
+shape = "interval"
+size = "40 nm"
+cells = 40
+
+[[species]]
+name = "Ag"
+initial = "0.4 + 0.02*noise"
+
+[[free_energy]]
+kind = "RegularSolution"
+interaction = "25 kJ/mol"
+
+[[free_energy]]
+kind = "Gradient"
+kappa = "12 nJ/m"
+
+[mobility]
+kind = "Degenerate"
+diffusivity = "1e-17 m^2/s"
+
+[time]
+end = "0.4 s"
+step = "0.1 s"
+
+[output]
+times = 2
+"""
+
+# The last vertex holds 0.4 of its half nanometre: at 1 m/s it is empty after 0.2 ns, and no step can go on.
+IMPOSSIBLE = PROBLEM + '\n[boundary.right]\nflux = { Ag = "1 m/s" }\n'
+
+TERNARY = (
+    PROBLEM.replace("[[free_energy]]", '[[species]]\nname = "Cu"\ninitial = 0.3\n\n[[free_energy]]', 1)
+    .replace('interaction = "25 kJ/mol"', 'interactions = { "Ag-Cu" = "25 kJ/mol" }')
+)
+
+
+@pytest.fixture
+def case(folder: Path) -> Path:
+    (folder / "case.toml").write_text(PROBLEM)
+    return folder
+
+
+def fem_diffusion(folder: Path, *arguments: str, ranks: int = 1) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fem_diffusion", *arguments]
+    if ranks > 1:
+        command = ["mpirun", "--bind-to", "none", "-n", str(ranks), *command]
+    environment = os.environ | {"COLUMNS": "100", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.short
+def test_run_says_where_the_results_are(case: Path) -> None:
+    result = fem_diffusion(case, "run", "case.toml")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == "", "no progress bar where there is no terminal"
+    assert result.stdout.startswith("A quench: results go to results/case\n")
+    assert len(rows(case / "results/case")) == 5
+    listed = set(re.findall(r"[a-z]+(?:\.[a-z]+)+", result.stdout.split("results/case after", 1)[1]))
+    assert listed == {path.name for path in (case / "results/case").iterdir()}, "what is listed is there, and all of it"
+    assert (case / "results/case/run.log").read_text().count("\nstep ") == 4
+
+    again = fem_diffusion(case, "run", "case.toml")
+    assert again.stdout.startswith("A quench: results go to results/case-2\n")
+
+
+def test_run_on_two_ranks_speaks_once(case: Path) -> None:
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out", ranks=2)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("results go to") == 1
+    assert json.loads((case / "out/provenance.json").read_text())["ranks"] == 2
+
+
+def test_set_replaces_values(case: Path) -> None:
+    changes = ["time.end=0.2 s", 'time.step="0.05 s"', "free_energy.Gradient.kappa=10 nJ/m", "species.Ag.initial=0.3 + 0.01*noise"]
+    arguments = [part for change in changes for part in ("--set", change)]
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert [float(row["time"]) for row in rows(case / "out")] == pytest.approx([0, 0.05, 0.1, 0.15, 0.2], rel=1e-12)
+    resolved = (case / "out/problem.resolved.toml").read_text()
+    for line in ('end = "0.2 s"', 'kappa = "10 nJ/m"', 'initial = "0.3 + 0.01*noise"'):
+        assert line in resolved
+
+
+@pytest.mark.short
+def test_check_prints_derived_numbers(case: Path) -> None:
+    result = fem_diffusion(case, "check", "case.toml")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    numbers = dict(re.findall(r"│ (\S.*?) +│ (\S.*?) +│", result.stdout))
+    assert numbers["cells"] == "40" and numbers["vertices"] == "41"
+    assert float(numbers["h max"]) == pytest.approx(1e-9, rel=1e-7)
+    spinodal = [float(c) for c in numbers["spinodal"].split(",")]
+    chi = 25000 / (R * 1000)
+    assert spinodal == pytest.approx([(1 - (1 - 2 / chi) ** 0.5) / 2, (1 + (1 - 2 / chi) ** 0.5) / 2], abs=1e-7)
+    assert not (case / "results").exists()
+
+
+def test_check_warns(case: Path) -> None:
+    result = fem_diffusion(case, "check", "case.toml", "--set", "mesh.cells=8", "--set", "time.step=90 s", "--set", "species.Ag.initial=0.4")
+    assert result.returncode == 0
+    warnings = [line for line in result.stderr.splitlines() if line]
+    assert all(line.startswith("warning: ") for line in warnings) and len(warnings) == 3
+    assert re.search(r"width is \S+ m, the largest cell 5e-09 m; refine to h = \S+ m", warnings[0])
+    assert "[time] step = 90 s is longer than the growth time" in warnings[1]
+    assert "uniform inside the spinodal" in warnings[2]
+
+
+@pytest.mark.short
+def test_thermo_as_json(case: Path) -> None:
+    result = fem_diffusion(case, "thermo", "case.toml", "--json", "-o", "out")
+    assert result.returncode == 0, result.stderr
+    numbers = json.loads(result.stdout)
+    assert numbers["critical_temperature"] == {"value": pytest.approx(25000 / (2 * R), rel=1e-9), "unit": "K"}
+    chi, f0, c = 25000 / (R * 1000), R * 1000 / 9e-6, numbers["composition"]["value"]
+    assert c == pytest.approx(0.4, abs=0.01), "the mean of the noise"
+    curvature = f0 * (1 / c + 1 / (1 - c) - 2 * chi)
+    mobility = 1e-17 * c * (1 - c) / f0
+    expected = {
+        "curvature": (curvature, "J/m^3"),
+        "thermodynamic_factor": (1 - 2 * chi * c * (1 - c), ""),
+        "mobility": (mobility, "m^5/(J*s)"),
+        "diffusivity": (mobility * curvature, "m^2/s"),
+        "growth_rate": (mobility * curvature**2 / (4 * 12e-9), "1/s"),
+        "wavelength": (2 * 3.141592653589793 / (-curvature / 12e-9 / 2) ** 0.5, "m"),
+        "kappa": (12e-9, "J/m"),
+    }
+    for name, (value, unit) in expected.items():
+        assert numbers[name] == {"value": pytest.approx(value, rel=1e-9), "unit": unit}, name
+    assert [path.name for path in (case / "out").iterdir()] == ["case.thermo.png"]
+
+
+def test_thermo_as_a_table(case: Path) -> None:
+    result = fem_diffusion(case, "thermo", "case.toml")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"critical temperature +│ 1503.404\d* +│ K", result.stdout)  # MODELS.md 1.1: 25 kJ/mol
+    assert result.stdout.splitlines()[-1] == "picture: case.thermo.png"
+    assert (case / "case.thermo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_thermo_of_a_ternary_is_refused(case: Path) -> None:
+    (case / "case.toml").write_text(TERNARY)
+    assert fem_diffusion(case, "check", "case.toml").returncode == 0
+    result = fem_diffusion(case, "thermo", "case.toml")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "error: thermo is for binaries; this problem solves for Ag, Cu\n"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_step_that_fails_for_good(ranks: int, case: Path) -> None:
+    (case / "case.toml").write_text(IMPOSSIBLE)
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out", ranks=ranks)
+    assert result.returncode == 3
+    assert "Traceback" not in result.stderr
+    (message,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    said = re.search(r"no step from t = (\S+) succeeded, down to dt = \S+: ", message)
+    assert said is not None and float(said[1]) == pytest.approx(0.2e-9, rel=0.05), "0.4 +- 0.02 by the noise"
+    assert "of Ag at (4e-08)" in message, "which field, where, in metres"
+    assert json.loads((case / "out/provenance.json").read_text())["outcome"].startswith("failed: no step from t = ")
+    assert (case / "out/summary.png").exists() and (case / "out/fields.vtkhdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "ranks"),
+    [
+        (["run", "case.toml", "--bogus"], "No such option: --bogus", 1),
+        (["runn", "case.toml"], "No such command 'runn'", 2),
+        (["run"], "Missing argument 'PROBLEM.toml'", 1),
+    ],
+)
+def test_wrong_command_line(arguments: list[str], text: str, ranks: int, case: Path) -> None:
+    result = fem_diffusion(case, *arguments, ranks=ranks)
+    assert result.returncode == 2
+    assert result.stderr.count(text) == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_help_names_the_commands(case: Path) -> None:
+    result = fem_diffusion(case, "--help")
+    assert result.returncode == 0
+    for command in ("check", "run", "thermo"):
+        assert command in result.stdout
+
+
+def test_options_reach_petsc(case: Path) -> None:
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out", "--", "-snes_monitor", "-snes_max_it", "30")
+    assert result.returncode == 0, result.stderr
+    iterations = sum(int(row["newton_iterations"]) for row in rows(case / "out"))
+    assert result.stdout.count("SNES Function norm") == iterations + 4, "each step's iterations, and its start"
+    assert "not used" not in result.stdout + result.stderr
+    said = json.loads((case / "out/provenance.json").read_text())["petsc_options"]
+    assert said["snes_max_it"] == "30"
+
+
+def test_misspelt_option_is_reported_by_petsc(case: Path) -> None:
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out", "--", "-snes_monitr")
+    assert result.returncode == 0
+    said = result.stdout + result.stderr
+    assert "options you set that were not used" in said
+    left = [line for line in said.splitlines() if "Option left" in line]
+    assert len(left) == 1 and "-snes_monitr" in left[0], "the misspelt one alone"
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_progress_bar_on_a_terminal(ranks: int, case: Path) -> None:
+    """mpirun forwards a rank's output through pipes: no rank has a terminal, and there is no bar."""
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "fem_diffusion", "run", "case.toml", "-o", "out"]
+    if ranks > 1:
+        command = ["mpirun", "--bind-to", "none", "-n", str(ranks), *command]
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "140", "LINES": "40"}
+    process = subprocess.Popen(command, cwd=case, stdin=there, stdout=there, stderr=there, env=environment)
+    os.close(there)
+    shown = b""
+    try:
+        while chunk := os.read(here, 65536):
+            shown += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(here)
+    assert process.wait(timeout=60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    if ranks == 1:
+        last = re.findall(r"t (\S+) of (\S+)  step (\d+)  dt (\S+)  Newton (\d+)  F (\S+)", text)[-1]
+        assert last[:4] == ("0.4", "0.4", "4", "0.1")
+        assert float(last[5]) == pytest.approx(float(rows(case / "out")[-1]["energy"]), rel=1e-5)
+    assert "Traceback" not in text and "results go to out" in text
+    assert "step 4" in (case / "out/run.log").read_text() and "\x1b" not in (case / "out/run.log").read_text()
