@@ -68,7 +68,8 @@ def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float)
     width, growth = binary.interface_width, binary.growth_rate
     if width and binary.kappa > 0 and h_max > width / CELLS_PER_INTERFACE:
         warnings.append(
-            f"the mesh cannot resolve the interface: its width is {width * scales.length:.3g}{metre}, the largest cell {h_max * scales.length:.3g}{metre}; "
+            f"the mesh cannot resolve the interface: its width is {width * scales.length:.3g}{metre}, "
+            f"the largest cell {h_max * scales.length:.3g}{metre}; "
             f"refine to h = {width / CELLS_PER_INTERFACE * scales.length:.3g}{metre} ({CELLS_PER_INTERFACE} cells across), or raise kappa"
         )
     time = system.problem.time
@@ -76,8 +77,8 @@ def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float)
     if growth and first is not None and float(first) > 1 / growth:
         name = "step" if time.step is not None else "initial_step"
         warnings.append(
-            f"[time] {name} = {float(first) * scales.time:.3g}{second} is longer than the growth time {scales.time / growth:.3g}{second} of the fastest wave: "
-            f"take {0.1 * scales.time / growth:.2g}{second}, or leave it to the error control"
+            f"[time] {name} = {float(first) * scales.time:.3g}{second} is longer than the growth time "
+            f"{scales.time / growth:.3g}{second} of the fastest wave: take {0.1 * scales.time / growth:.2g}{second}, or leave it to the error control"
         )
     c = system.concentrations
     if binary.curvature < 0 and global_max(system.comm, c) - global_min(system.comm, c) < 1e-14 and system.isolated:

@@ -100,9 +100,7 @@ def check(problem: ProblemFile, changes: Changes = None) -> None:
 @app.command()
 def thermo(
     problem: ProblemFile,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: here)")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="where the picture goes (default: here)")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the numbers as JSON")] = False,
     changes: Changes = None,
 ) -> None:

@@ -70,7 +70,9 @@ class Conditions:
         for reservoir in self._reservoirs:
             x = self._formulation.places[:, reservoir.dofs]
             if len(reservoir.dofs):
-                reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, time if reservoir.component < self._formulation.n else potential_time)
+                reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(
+                    x, time if reservoir.component < self._formulation.n else potential_time
+                )
             reservoir.g.x.scatter_forward()
 
     def impose_potentials(self) -> None:

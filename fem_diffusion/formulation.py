@@ -239,7 +239,7 @@ class ConcentrationPotential:
 
     @cached_property
     def places(self) -> np.ndarray:
-        """Where all vertices are, ghosts included: the mesh's own coordinates, so that they are the same to the last bit on any number of ranks.
+        """Where all vertices are, ghosts included: the mesh's own coordinates, the same to the last bit on any number of ranks.
 
         (`tabulate_dof_coordinates` maps them from a reference cell, with other roundings in every cell.)
         """

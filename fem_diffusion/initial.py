@@ -77,8 +77,10 @@ def _require_composition(c: np.ndarray, formulation: ConcentrationPotential, len
         return
     for name, values in [*zip(model.names, c.T, strict=True), (f"all ({' + '.join(model.names)})", c.sum(axis=1))]:
         excess = np.maximum(-values, values - 1)
-        worst = int(excess.argmax()) if excess.size else 0
-        mine = (float(values[worst]), formulation.place(worst, length)) if excess.size and excess[worst] > 1e-12 else None
-        found = [item for item in comm.allgather(mine) if item is not None]
-        if found:
-            raise InputError(f"[[species]] initial of {name} is {found[0][0]:.6g} at {found[0][1]}: fractions are between 0 and 1")
+        worst = global_max(comm, excess)
+        if worst > 1e-12:
+            # of equally bad vertices the first one in space: the same on any number of ranks
+            bad = np.flatnonzero(excess > worst - 1e-12)
+            mine = [(tuple(formulation.x[:, i]), float(values[i]), formulation.place(i, length)) for i in bad]
+            _, value, place = min(item for items in comm.allgather([min(mine)] if mine else []) for item in items)
+            raise InputError(f"[[species]] initial of {name} is {value:.6g} at {place}: fractions are between 0 and 1")

@@ -167,8 +167,12 @@ class Problem(Record):
     molar_volume: Annotated[float, Quantity("m^3/mol", positive=True)] | None = None
     seed: int = 0
     mesh: Mesh = Default(description="a table [mesh] with a file, or a shape with its size and cells")
-    species: tuple[Species, ...] = Default(min_length=1, description="write [[species]], with double brackets, for each; with name and initial")
-    free_energy: tuple[Term, ...] = Default(min_length=1, description="write [[free_energy]], with double brackets, for each term; with a kind")
+    species: tuple[Species, ...] = Default(
+        min_length=1, description="write [[species]], with double brackets, for each; with name and initial"
+    )
+    free_energy: tuple[Term, ...] = Default(
+        min_length=1, description="write [[free_energy]], with double brackets, for each term; with a kind"
+    )
     mobility: Mobility = Default(description="a table [mobility] with a kind")
     boundary: dict[str, Boundary] = {}
     time: Time = Default(description="a table [time] with an end")
@@ -244,12 +248,12 @@ class Problem(Record):
         for name, value in given.items():
             if not 0 <= value <= 1:
                 raise InputError(f"[boundary.{boundary}] concentration of {name} = {value:g}: fractions are between 0 and 1")
-            if name in logarithmic and value == 0 and name not in conditions.chemical_potential:
+            if name in logarithmic and not value and name not in conditions.chemical_potential:
                 raise InputError(
                     f"[boundary.{boundary}] concentration of {name} = 0: the chemical potential of nothing is minus infinity, and a reservoir fixes "
                     "it: give a small fraction, 1e-6 for example"
                 )
-        total, closing = sum(given.values()), self.balance or REST
+        total, closing = float(sum(given.values())), self.balance or REST
         if total > 1 or (total == 1 and closing in logarithmic and not conditions.chemical_potential):
             most = "at most 1" if closing not in logarithmic else "less than 1: a reservoir without any of the rest has no finite potential"
             raise InputError(f"[boundary.{boundary}] concentrations: the sum is {total:g}, and must be {most}")
@@ -401,7 +405,9 @@ def _user_class(kind: str, base: type[Record], table: str, directory: Path) -> t
         raise InputError(f"{table} kind = '{kind}': {reason}") from None
     cls = getattr(imported, name, None)
     if cls is None:
-        classes = [key for key, value in vars(imported).items() if isinstance(value, type) and issubclass(value, base) and value is not base]
+        classes = [
+            key for key, value in vars(imported).items() if isinstance(value, type) and issubclass(value, base) and value is not base
+        ]
         raise InputError(f"{table} kind = '{kind}': module {module} has no class '{name}'{did_you_mean(name, classes)}")
     if not (isinstance(cls, type) and issubclass(cls, base)):
         raise InputError(f"{table} kind = '{kind}': {name} must be a subclass of fem_diffusion.{base.__name__}")

@@ -64,7 +64,9 @@ def _relevant(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     keys = [_keys(error) for error in errors]
     missing = {key[-1] for key, error in zip(keys, errors, strict=True) if error["type"] == "missing"}
-    mistyped = " ".join(did_you_mean(str(key[-1]), missing) for key, error in zip(keys, errors, strict=True) if error["type"] == "extra_forbidden")
+    mistyped = " ".join(
+        did_you_mean(str(key[-1]), missing) for key, error in zip(keys, errors, strict=True) if error["type"] == "extra_forbidden"
+    )
     found: list[dict[str, Any]] = []
     for i, (key, error) in enumerate(zip(keys, errors, strict=True)):
         deeper = any(other != key and other[: len(key)] == key for other in keys if key)

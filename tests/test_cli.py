@@ -53,9 +53,8 @@ times = 2
 # The last vertex holds 0.4 of its half nanometre: at 1 m/s it is empty after 0.2 ns, and no step can go on.
 IMPOSSIBLE = PROBLEM + '\n[boundary.right]\nflux = { Ag = "1 m/s" }\n'
 
-TERNARY = (
-    PROBLEM.replace("[[free_energy]]", '[[species]]\nname = "Cu"\ninitial = 0.3\n\n[[free_energy]]', 1)
-    .replace('interaction = "25 kJ/mol"', 'interactions = { "Ag-Cu" = "25 kJ/mol" }')
+TERNARY = PROBLEM.replace("[[free_energy]]", '[[species]]\nname = "Cu"\ninitial = 0.3\n\n[[free_energy]]', 1).replace(
+    'interaction = "25 kJ/mol"', 'interactions = { "Ag-Cu" = "25 kJ/mol" }'
 )
 
 
@@ -126,7 +125,9 @@ def test_check_prints_derived_numbers(case: Path) -> None:
 
 
 def test_check_warns(case: Path) -> None:
-    result = fem_diffusion(case, "check", "case.toml", "--set", "mesh.cells=8", "--set", "time.step=90 s", "--set", "species.Ag.initial=0.4")
+    result = fem_diffusion(
+        case, "check", "case.toml", "--set", "mesh.cells=8", "--set", "time.step=90 s", "--set", "species.Ag.initial=0.4"
+    )
     assert result.returncode == 0
     warnings = [line for line in result.stderr.splitlines() if line]
     assert all(line.startswith("warning: ") for line in warnings) and len(warnings) == 3
@@ -232,7 +233,7 @@ def test_misspelt_option_is_reported_by_petsc(case: Path) -> None:
 
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_progress_bar_on_a_terminal(ranks: int, case: Path) -> None:
-    """mpirun forwards a rank's output through pipes: no rank has a terminal, and there is no bar."""
+    """Open MPI hands a rank's stderr on through a pipe: the run must do without a bar then."""
     here, there = pty.openpty()
     command = [sys.executable, "-m", "fem_diffusion", "run", "case.toml", "-o", "out"]
     if ranks > 1:

@@ -1,4 +1,4 @@
-"""Orders of convergence: in space by a manufactured solution, in time against the exact solution of the equations that are discrete in space."""
+"""Orders of convergence: in space by a manufactured solution, in time against the solution without error in time on the same mesh."""
 
 from __future__ import annotations
 

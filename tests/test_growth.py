@@ -7,7 +7,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fem_diffusion import Constant, Degenerate, DoubleWell, FloryHuggins, Gradient, Mesh, Mobility, Problem, RegularSolution, Species, Term, Time
+from fem_diffusion import (
+    Constant,
+    Degenerate,
+    DoubleWell,
+    FloryHuggins,
+    Gradient,
+    Mesh,
+    Mobility,
+    Problem,
+    RegularSolution,
+    Species,
+    Term,
+    Time,
+)
 from fem_diffusion.integrator import Integrator
 from fem_diffusion.parallel import global_sum
 from fem_diffusion.system import System
@@ -86,7 +99,7 @@ def growth_rate(energy: Term, mobility: Mobility, mean: float, mesh: Mesh, k: tu
 @ENERGIES
 @MOBILITIES
 # relative to the fastest: 1/4, 1/2, 3/4 | 5/4, and 7/4 and 2 beyond the cut-off sqrt(2)
-@pytest.mark.parametrize("half_waves", [1, 2, 3, 5, 7, 8])
+@pytest.mark.parametrize("half_waves", [1, *(pytest.param(n, marks=pytest.mark.serial) for n in (2, 3, 5, 7)), 8])
 def test_growth_rate_of_a_cosine(energy: Energy, mobility: Mobility, M: Curvature, half_waves: int) -> None:
     term, curvature, mean, _ = energy
     fastest = np.sqrt(-curvature(mean) / (2 * KAPPA))
@@ -113,6 +126,7 @@ def test_growth_rate_in_two_dimensions(half_waves: tuple[int, int]) -> None:
     assert measured == pytest.approx(omega, rel=1e-2)
 
 
+@pytest.mark.serial
 @ENERGIES
 @MOBILITIES
 @pytest.mark.parametrize("side", [-1, 1], ids=["outside", "inside"])

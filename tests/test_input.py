@@ -153,7 +153,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("mixed", "temperature = '1000 K' has a unit", "time.end = 10.0 has none", "time.end in s"),
     ),
     "unit among numbers": (plain("kappa = 1.0", 'kappa = "1 J/m"'), ("mixed", "free_energy[1].kappa = '1 J/m'", "mesh.size[0] = 4.0")),
-    "no temperature": (units('temperature = "1000 K"\n', ""), ("[[free_energy]] RegularSolution is in units of RT/V_m", "give temperature")),
+    "no temperature": (
+        units('temperature = "1000 K"\n', ""),
+        ("[[free_energy]] RegularSolution is in units of RT/V_m", "give temperature"),
+    ),
     "no molar volume": (units('molar_volume = "9e-6 m^3/mol"\n', ""), ("units of RT/V_m", "give molar_volume")),
     "neither": (
         units('temperature = "1000 K"\nmolar_volume = "9e-6 m^3/mol"\n', "", 'interaction = "25.3 kJ/mol"', "chi = 3.0"),
@@ -194,7 +197,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "initial above one": (plain(INITIAL, '"1.2 - 0.1*x"'), ("[[species]] initial of A is 1.2 at (0)", "between 0 and 1")),
     "initial below zero": (plain(INITIAL, '"0.2 - 0.1*x"'), ("[[species]] initial of A is -0.2 at (4)", "between 0 and 1")),
     "place in metres": (units("initial = 0.4", 'initial = "0.5 + x/1e-8"'), ("initial of Ag is 1.5 at (1e-08)",)),
-    "initial sum above one": (two_species(plain(INITIAL, "0.95", "{ A = 0.5 }", "{ A = 0.5, B = 0.1 }")), ("initial of all (A + B) is 1.05 at (0)", "between 0 and 1")),
+    "initial sum above one": (
+        two_species(plain(INITIAL, "0.95", "{ A = 0.5 }", "{ A = 0.5, B = 0.1 }")),
+        ("initial of all (A + B) is 1.05 at (0)", "between 0 and 1"),
+    ),
     "initial not a number": (plain(INITIAL, '"0.5 + log(x - 2)"'), ("[[species]] initial is not a number", "logarithm")),
     "reservoir above one": (plain("{ A = 0.5 }", "{ A = 1.5 }"), ("[boundary.left] concentration of A = 1.5", "between 0 and 1")),
     "empty reservoir": (plain("{ A = 0.5 }", "{ A = 0 }"), ("[boundary.left] concentration of A = 0", "minus infinity", "1e-6")),
@@ -220,7 +226,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "infinite": (plain("kappa = 1.0", "kappa = inf"), ("kappa = inf: must be finite",)),
     "not a number": (plain("chi = 3.0", "chi = nan"), ("chi = nan: must be a finite number",)),
     "step and tolerance": (plain("step = 0.5", "step = 0.5\ntolerance = 0.1"), ("either step (fixed) or tolerance", "not both")),
-    "chi and interaction": (plain("chi = 3.0", "chi = 3.0\ninteraction = 2.0"), ("exactly one of interaction, chi", "given: interaction, chi")),
+    "chi and interaction": (
+        plain("chi = 3.0", "chi = 3.0\ninteraction = 2.0"),
+        ("exactly one of interaction, chi", "given: interaction, chi"),
+    ),
     "flux and reservoir": (plain(RESERVOIR, RESERVOIR + "\nflux = { A = 0.1 }"), ("'A' has both a flux and a fixed value",)),
     "coordinates of a probe": (plain("at = [1.0]", "at = [1.0, 2.0]"), ("[[output.probe]] p: at has 2 numbers", "1 dimension")),
     "probe outside": (plain("at = [1.0]", "at = [5.0]"), ("[[output.probe]] p: the point (5) lies outside the mesh",)),
@@ -244,7 +253,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "number for a list": (plain("at = [1.0]", "at = 1.0"), ("[[output.probe]]: at = 1.0: must be a list", "at = [x, y]")),
     "number for text": (plain('title = "A binary"', "title = 3"), ("title = 3: must be text, in quotes",)),
     "number for a table": (plain(RESERVOIR, "concentration = 0.5"), ("[boundary.left]: concentration = 0.5: must be a table",)),
-    "number for a boundary": (plain(f"[boundary.left]\n{RESERVOIR}", "[boundary]\nleft = 0.5"), ("[boundary.left] = 0.5: must be a table",)),
+    "number for a boundary": (
+        plain(f"[boundary.left]\n{RESERVOIR}", "[boundary]\nleft = 0.5"),
+        ("[boundary.left] = 0.5: must be a table",),
+    ),
     "text for the mesh": (plain(MESH, "", "seed = 1", 'seed = 1\nmesh = "a.msh"'), ("mesh = 'a.msh': must be a table",)),
     "single brackets": (plain("[[species]]", "[species]"), ("species", "write [[species]], with double brackets")),
     "single brackets of an energy": (plain(GRADIENT, "", "[[free_energy]]", "[free_energy]"), ("[[free_energy]]", "double brackets")),
@@ -310,7 +322,10 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("[boundary.left] wetting is for a binary", "A, B"),
     ),
     "contact angle": (plain(RESERVOIR, 'wetting = { contact_angle = "270 deg" }'), ("'270 deg'", "between 0 and 180 deg")),
-    "one chi for three components": (two_species(PLAIN).replace('{ "A-B" = 1.0 }', "3.0"), ("one number for 3 components (A, B, rest)", "A-B")),
+    "one chi for three components": (
+        two_species(PLAIN).replace('{ "A-B" = 1.0 }', "3.0"),
+        ("one number for 3 components (A, B, rest)", "A-B"),
+    ),
     "polymer of three components": (
         changed(two_species(PLAIN), 'kind = "RegularSolution"\nchi = { "A-B" = 1.0 }', 'kind = "FloryHuggins"\nchi = 3.0'),
         ("FloryHuggins is a binary", "A, B, rest"),
@@ -400,7 +415,9 @@ def test_wrong_change(change: str, fragments: tuple[str, ...], folder: Path) -> 
 
 def test_change_reaches_entries_by_number_name_and_kind(folder: Path) -> None:
     path = write(folder)
-    changes = _changes(["free_energy.0.chi=2.5", "free_energy.Gradient.kappa=0.5", "species.A.initial=0.3", 'time.end="2.0"', "mesh.size=[3.0]"])
+    changes = _changes(
+        ["free_energy.0.chi=2.5", "free_energy.Gradient.kappa=0.5", "species.A.initial=0.3", 'time.end="2.0"', "mesh.size=[3.0]"]
+    )
     problem = Problem.read(path, changes)
     assert problem.free_energy[0].chi == 2.5  # type: ignore[attr-defined]
     assert problem.free_energy[1].kappa == 0.5  # type: ignore[attr-defined]

@@ -57,14 +57,13 @@ def test_profile_and_energy_are_of_second_order() -> None:
     assert np.all(np.log2(profile[:-1] / profile[1:]) >= 1.9)
     error = np.abs(energy - SIGMA)
     assert np.all(np.log2(error[:-1] / error[1:]) >= 1.9)
-    assert profile[-1] < 5e-3 * (B - A)
 
 
 # Roots of ln(c/(1-c)) = chi (2c - 1) (MODELS.md 1.1)
 BINODAL = {2.2: 0.248529712528, 2.5: 0.144794108256, 3.0: 0.070720181680, 4.0: 0.021247987961}
 
 
-@pytest.mark.parametrize("chi", BINODAL)
+@pytest.mark.parametrize("chi", [2.2, *(pytest.param(chi, marks=pytest.mark.serial) for chi in (2.5, 3.0, 4.0))])
 @pytest.mark.parametrize("mobility", [Constant(value=1.0), Degenerate(diffusivity=4.0)], ids=["constant", "degenerate"])
 def test_binodal_of_the_regular_solution(chi: float, mobility: Mobility) -> None:
     """The bulk compositions of a relaxed pair that starts from others, so that its interface has to move."""

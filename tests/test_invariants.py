@@ -14,6 +14,7 @@ from fem_diffusion import (
     Degenerate,
     DoubleWell,
     Gradient,
+    InputError,
     Mesh,
     Mobility,
     Problem,
@@ -148,7 +149,7 @@ def test_logarithm_stays_strictly_inside_without_clipping(scheme: str, growth_ti
     mass = system.masses()[0]
     for _ in integrator.steps():
         low, high = system.bounds()
-        assert 0 < low[0] and high[0] < 1
+        assert low[0] > 0 and high[0] < 1
         assert abs(system.masses()[0] - mass) <= 1e-13 * mass  # clipping would change it
 
 
@@ -229,3 +230,17 @@ def test_a_pole_rejects_steps_and_shows_no_nan(scheme: str) -> None:
     assert step.time == 400.0
     assert integrator.rejections.newton > 0
     assert system.bounds()[0][0] < SPINODAL
+
+
+def test_start_beyond_a_pole_is_an_error() -> None:
+    system = System(
+        Problem(
+            mesh=Mesh(shape="interval", size=LENGTH, cells=CELLS),
+            species=[Species(name="A", initial="0.85")],
+            free_energy=[DoubleWell(rho=1.0), Gradient(kappa=1.0), Wall(limit=0.8)],
+            mobility=Constant(value=1.0),
+            time=Time(end=1.0),
+        )
+    )
+    with pytest.raises(InputError, match="no value for the initial state"):
+        Integrator(system)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fem_diffusion import (
     Mesh,
     Mobility,
     Output,
+    PairInteraction,
     Probe,
     Problem,
     RegularSolution,
@@ -87,7 +89,8 @@ def test_fastest_mode_grows_at_the_largest_eigenvalue() -> None:
     rates, vectors = MODES[FASTEST]
     k = np.pi * (FASTEST + 1)
     species = [
-        Species(name=name, initial=f"{mean} + {1e-6 * v:.17g}*cos({k:.17g}*x)") for name, mean, v in zip("AB", MEAN, vectors[:, -1], strict=True)
+        Species(name=name, initial=f"{mean} + {1e-6 * v:.17g}*cos({k:.17g}*x)")
+        for name, mean, v in zip("AB", MEAN, vectors[:, -1], strict=True)
     ]
     s = ternary([*species, TERNARY[-1]], scheme="bdf2", step=0.01 * GROWTH_TIME, end=GROWTH_TIME)
     integrator = Integrator(s)
@@ -172,7 +175,7 @@ def test_independent_species_do_not_feel_each_other() -> None:
     def final(names: str) -> np.ndarray:
         s = system(
             [Species(name=name, initial=initial[name]) for name in names],
-            [*(wells[name] for name in names), Gradient(kappa={name: 1.0 for name in names})],
+            [*(wells[name] for name in names), Gradient(kappa=dict.fromkeys(names, 1.0))],
             mesh=mesh,
             scheme="avf",
             step=0.5,
@@ -211,6 +214,25 @@ def test_nameless_rest_has_no_columns() -> None:
     row = Columns(s).row(Integrator(s).start())
     assert [name for name in row if name.startswith("mass_")] == ["mass_A", "mass_B"]
     assert not any("rest" in name for name in row)
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("chi", [CHI, {"A-B": 3.0, "A-C": -4.0, "B-C": 3.5}, {"A-B": -3.0, "A-C": -4.0, "B-C": -3.5}])
+def test_pair_interaction_splits_into_convex_and_concave(chi: dict[str, float]) -> None:
+    """Second differences, exact for a quadratic: f_+ has no negative curvature, f - f_+ no positive one."""
+    term = PairInteraction(chi=chi)
+
+    def curvature(f: Callable[[Composition, Any], Any]) -> np.ndarray:
+        def at(a: float, b: float) -> float:
+            return float(f(Composition(("A", "B"), (a, b), "C"), None))
+
+        mixed = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
+        return np.array([[at(1, 0) - 2 * at(0, 0) + at(-1, 0), mixed], [mixed, at(0, 1) - 2 * at(0, 0) + at(0, -1)]])
+
+    whole, convex = curvature(term.density), curvature(term.convex_part)
+    assert np.linalg.eigvalsh(convex).min() >= -1e-12
+    assert np.linalg.eigvalsh(whole - convex).max() <= 1e-12
+    assert np.trace(convex) == pytest.approx(np.maximum(np.linalg.eigvalsh(whole), 0).sum(), abs=1e-12)  # and no more than it takes
 
 
 def test_one_number_for_three_components_is_an_error() -> None:

@@ -57,7 +57,8 @@ def test_number_without_a_unit_is_plain_unless_zero(given: object, plain: bool) 
 
 @pytest.mark.serial
 @pytest.mark.parametrize(
-    ("text", "quantity"), [("10 nm", True), ("1e-3 mol/l", True), ("0.5 + 0.01*noise", False), ("2*x", False), ("0.3", False), ("1e-3", False)]
+    ("text", "quantity"),
+    [("10 nm", True), ("1e-3 mol/l", True), ("0.5 + 0.01*noise", False), ("2*x", False), ("0.3", False), ("1e-3", False)],
 )
 def test_quantity_or_expression(text: str, quantity: bool) -> None:
     assert is_quantity(text) is quantity

@@ -60,7 +60,7 @@ def contact_angle(points: np.ndarray) -> float:
     return float(np.degrees(np.arccos(-h / radius)))
 
 
-@pytest.mark.parametrize("angle", [60.0, pytest.param(90.0, marks=pytest.mark.short), 120.0])
+@pytest.mark.parametrize("angle", [60.0, pytest.param(90.0, marks=pytest.mark.short), pytest.param(120.0, marks=pytest.mark.serial)])
 def test_equilibrium_contact_angle(angle: float) -> None:
     system = half_disc(angle)
     integrator = Integrator(system)
