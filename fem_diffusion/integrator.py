@@ -125,8 +125,12 @@ class Integrator:
         parabola = lagrange(times, states, time)
         low, high = np.minimum(states[0], states[1]), np.maximum(states[0], states[1])
         room = 0.25 * (high - low)
-        overshoots = bool(((parabola < low - room) | (parabola > high + room)).any())
+        overshoots = bool(((parabola < low - room) | (parabola > high + room)).any()) or not self._admissible(parabola)
         return chord if global_sum(self.system.comm, int(overshoots)) else parabola
+
+    def _admissible(self, c: np.ndarray) -> bool:
+        """Whether this rank's concentrations (vertices, n) have a logarithm where the energy takes one."""
+        return not self.system.model.positive or bool((c > 0).all() and (c.sum(axis=1) < 1).all())
 
     # -- one step -------------------------------------------------------------------------------------------------------------
 
@@ -208,9 +212,8 @@ class Integrator:
             return self._values
         guess = self._values + min(dt / self._accepted_dt, GROWTH) * (self._values - self._older)
         n = self.system.n
-        c = guess.reshape(-1, 2 * n)[:, :n]
-        leaves = bool(self.system.model.positive) and (bool((c <= 0).any()) or bool((c.sum(axis=1) >= 1).any()))
-        return self._values if global_sum(self.system.comm, int(leaves)) else guess
+        admissible = self._admissible(guess.reshape(-1, 2 * n)[:, :n])
+        return guess if global_sum(self.system.comm, int(not admissible)) == 0 else self._values
 
     def _error(self, dt: float, order: int, spread: np.ndarray) -> float:
         """Largest local error over the species, relative to the spread of each.

@@ -84,8 +84,6 @@ class Output:
 
     def _write_fields(self, step: Step) -> None:
         system = self._system
-        if system.problem.time.steady and self._integrator.steady:
-            self._times = [*(t for t in self._times if t < step.time), step.time]
         while self._times and (self._times[0] <= step.time or step.time >= float(system.problem.time.end)):
             time = self._times.pop(0)
             with self._integrator.visiting(min(time, step.time)):

@@ -59,19 +59,15 @@ def _scalars(given: Any) -> Iterator[Any]:
 def _relevant(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One error for each mistake.
 
-    A union reports each of its types: the error that lies deepest is that of the type that was meant, or else the first. A key that is missing
-    because it is mistyped is reported as mistyped.
+    A union reports each of its types: the error that lies deepest is that of the type that was meant, or else the first. A mistyped key is
+    often one that is missing too.
     """
     keys = [_keys(error) for error in errors]
-    missing = {key[-1] for key, error in zip(keys, errors, strict=True) if error["type"] == "missing"}
-    mistyped = " ".join(
-        did_you_mean(str(key[-1]), missing) for key, error in zip(keys, errors, strict=True) if error["type"] == "extra_forbidden"
-    )
+    mistyped = any(error["type"] == "extra_forbidden" for error in errors)
     found: list[dict[str, Any]] = []
     for i, (key, error) in enumerate(zip(keys, errors, strict=True)):
         deeper = any(other != key and other[: len(key)] == key for other in keys if key)
-        explained = error["type"] == "missing" and f"did you mean '{key[-1]}'" in mistyped
-        if not deeper and not explained and key not in keys[:i]:
+        if not deeper and key not in keys[:i] and not (mistyped and error["type"] == "missing"):
             found.append(error)
     return found
 
