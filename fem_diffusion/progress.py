@@ -1,10 +1,12 @@
-"""A progress bar, on a terminal only."""
+"""A progress bar, on a terminal only; under mpirun, which hides it, scripts/run says so in FEM_DIFFUSION_TERMINAL."""
 
 from __future__ import annotations
 
+import os
 import sys
 from types import TracebackType
 
+from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
@@ -19,12 +21,12 @@ class Progress:
         self._seconds = system.scales.time
         self._energy = system.scales.factor("J/m^3") * system.scales.length**system.geometry.dimension
         self._end = float(system.problem.time.end) * self._seconds
+        self._unit = " s" if system.given.dimensional else ""
         self._bar: Bar | None = None
-        if system.comm.rank == 0 and sys.stderr.isatty():
-            from rich.console import Console
-
+        terminal = sys.stderr.isatty() or os.environ.get("FEM_DIFFUSION_TERMINAL") == "1"
+        if system.comm.rank == 0 and terminal:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}"), TimeElapsedColumn())
-            self._bar = Bar(*columns, console=Console(stderr=True))
+            self._bar = Bar(*columns, console=Console(stderr=True, force_terminal=True))
 
     def __enter__(self) -> Progress:
         if self._bar is not None:
@@ -36,7 +38,7 @@ class Progress:
         if self._bar is not None:
             time, dt = step.time * self._seconds, step.dt * self._seconds
             energy = step.energy * self._energy
-            text = f"t {time:.4g} of {self._end:.4g}  step {step.number}  dt {dt:.3g}  Newton {step.newton_iterations}  F {energy:.6g}"
+            text = f"t {time:.4g} of {self._end:.4g}{self._unit}  step {step.number}  dt {dt:.3g}  Newton {step.newton_iterations}  F {energy:.6g}"
             self._bar.update(self._task, completed=time, description=text)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
