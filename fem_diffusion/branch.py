@@ -75,5 +75,6 @@ def _negative_eigenvalues(matrix: PETSc.Mat) -> int:
     factors.setMumpsIcntl(24, 1)  # detection of null pivots: PETSc asks for it
     solver.setUp()
     negative, _, _ = factors.getInertia()
-    solver.destroy()
+    for petsc_object in (solver, factorisation, factors):  # petsc4py leaves what Python refers to until the end, on several ranks
+        petsc_object.destroy()
     return int(negative)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .diagnostics import Columns
 from .mesh import statistics
 from .parallel import global_max, global_min, global_sum
 from .pointwise import eigenvalues
@@ -23,12 +24,16 @@ class Report:
 
 
 CELLS_PER_INTERFACE = 3
-SHOWN = ("mean_composition", "curvature", "spinodal", "binodal", "wavelength", "growth_rate", "interface_width", "interface_energy")
+SHOWN = ("curvature", "spinodal", "binodal", "wavelength", "growth_rate", "interface_width", "interface_energy")
 
 
 def check(system: System) -> Report:
-    """Mesh, composition and, for a binary, its thermodynamics at the mean initial composition. Collective; sets the initial state."""
+    """Mesh, composition and, for a binary, its thermodynamics at the mean initial composition. Collective; sets the initial state.
+
+    InputError where a probe or an average is nowhere.
+    """
     system.initialise()
+    Columns(system)
     mesh = statistics(system.geometry)
     dimensional, scales = system.given.dimensional, system.scales
     volume = float(global_sum(system.comm, system.volume.sum()))
@@ -52,13 +57,16 @@ def check(system: System) -> Report:
 def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, tuple[Any, str]]:
     """All numbers of the binary with their SI units, or without where the problem has none."""
     dimensional = system.given.dimensional
+    numbers = binary.as_dict()
+    if dimensional and system.given.thermal_energy_density is None:
+        numbers["thermodynamic_factor"] = None  # it is defined by RT/V_m
 
     def convert(value: Any, unit: str) -> Any:
         if value is None or not dimensional:
             return value
         return np.multiply(value, system.scales.factor(unit)).tolist()
 
-    return {key: (convert(value, UNITS[key]), UNITS[key] if dimensional else "") for key, value in binary.as_dict().items()}
+    return {key: (convert(value, UNITS[key]), UNITS[key] if dimensional else "") for key, value in numbers.items()}
 
 
 def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import sys
 import time as clock
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from . import phase_diagram
 from .check import check as check_system
 from .check import in_problem_units
 from .errors import InputError, StepFailed
-from .output import default_folder
+from .output import default_folder, first_free
 from .parallel import abort_on_exception, on_root
 from .problem import Problem
 from .run import run as run_problem
@@ -68,15 +69,16 @@ def run(
 
     def work() -> None:
         comm = MPI.COMM_WORLD
-        PETSc.Options().insertString(" ".join(petsc or []))
+        _set_petsc_options(petsc or [])
         data = Problem.read(problem, _changes(changes))
         folder = on_root(comm, lambda: output or default_folder(problem))
-        started = clock.perf_counter()
+        resolved = folder / "problem.resolved.toml"
+        started, of_another = clock.perf_counter(), on_root(comm, resolved.exists)
         _say(f"{data.title or problem.stem}: results go to {folder}")
         try:
             run_problem(data, folder, comm)
         finally:
-            if (folder / "history.csv").exists():
+            if resolved.exists() and not of_another:
                 _say(_contents(folder, clock.perf_counter() - started))
 
     _guarded(work)
@@ -118,12 +120,22 @@ def thermo(
         temperature = system.given.temperature
         if temperature is not None and binary.critical_temperature_ratio is not None:
             numbers["critical_temperature"] = (binary.critical_temperature_ratio * float(temperature), "K")
+        folder = output or Path(".")
+
+        def draw() -> Path:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                picture = first_free(folder, f"{problem.stem}.thermo", ".png")
+                phase_diagram.save(picture, binary, PhaseDiagram.of(terms, composition), _labels(system))
+            except OSError as error:
+                raise InputError(
+                    f"cannot write the picture to {folder}: {error.strerror or error}; choose another folder with -o"
+                ) from None
+            return picture
+
+        picture = on_root(system.comm, draw)
         if system.comm.rank != 0:
             return
-        folder = output or Path(".")
-        folder.mkdir(parents=True, exist_ok=True)
-        picture = folder / f"{problem.stem}.thermo.png"
-        phase_diagram.save(picture, binary, PhaseDiagram.of(terms, composition), _labels(system))
         if as_json:
             sys.stdout.write(json.dumps({key: {"value": value, "unit": unit} for key, (value, unit) in numbers.items()}, indent=2) + "\n")
         else:
@@ -185,6 +197,18 @@ def _changes(given: list[str] | None) -> dict[str, str]:
     return changes
 
 
+def _set_petsc_options(given: list[str]) -> None:
+    if given and not given[0].startswith("-"):
+        raise InputError(
+            f"'{given[0]}' is one argument too many: one problem at a time; options for PETSc start with -, as in -- -snes_monitor"
+        )
+    options = PETSc.Options()
+    options.insertString(" ".join(item for item in given if " " not in item))
+    for name, value in pairwise(given):
+        if " " in value:  # PETSc knows no quotes
+            options.setValue(name, value)
+
+
 def _say(text: str) -> None:
     if MPI.COMM_WORLD.rank == 0:
         Console(soft_wrap=True).print(text, markup=False, highlight=False)
@@ -205,10 +229,16 @@ def _number(value: Any) -> str:
     return str(value) if isinstance(value, int) else f"{value:.8g}"
 
 
+_CONTENTS = {
+    "summary.png": "what happened, as one picture",
+    "fields.vtkhdf": "c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply",
+    "history.csv": "one row per step: energy, masses, bounds, fluxes, probes",
+    "run.log": "one line per step",
+    "problem.resolved.toml": "the problem with all defaults",
+    "provenance.json": "outcome, versions, mesh, options, wall time",
+}
+
+
 def _contents(folder: Path, seconds: float) -> str:
-    return f"""{folder} after {seconds:.0f} s:
-  summary.png            what happened, as one picture
-  fields.vtkhdf          c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply
-  history.csv            one row per step: energy, masses, bounds, fluxes, probes
-  run.log                one line per step
-  problem.resolved.toml  the problem with all defaults;  provenance.json: versions, mesh, options, wall time"""
+    there = [f"  {name:<23}{text}" for name, text in _CONTENTS.items() if (folder / name).exists()]
+    return "\n".join([f"{folder} after {seconds:.0f} s:", *there])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import ufl
 from dolfinx import fem
+from dolfinx.mesh import exterior_facet_indices
 
 from .errors import InputError
 from .field import Field
@@ -28,9 +29,10 @@ class Conditions:
     A reservoir fixes c and mu = df/dc at that c, or mu alone; a flux is imposed weakly; all else has no flux.
     """
 
-    def __init__(self, problem: Problem, formulation: ConcentrationPotential, density: LocalDensity) -> None:
+    def __init__(self, problem: Problem, formulation: ConcentrationPotential, density: LocalDensity, time_unit: float = 1.0) -> None:
         self._boundary, self._formulation, self._density = problem.boundary, formulation, density
-        self._names = formulation.model.names
+        self._names, self._time_unit = formulation.model.names, time_unit
+        self._require_exterior()
         self._reservoirs = [
             self._fixed(boundary, component, evaluate)
             for boundary in problem.boundary
@@ -74,6 +76,27 @@ class Conditions:
                     x, time if reservoir.component < self._formulation.n else potential_time
                 )
             reservoir.g.x.scatter_forward()
+        self._require_admissible(time)
+
+    def _require_admissible(self, time: float) -> None:
+        """A reservoir's expression may leave the range of compositions as time goes on, and no step would lead there."""
+        formulation, positive = self._formulation, self._formulation.model.positive
+        for reservoir in self._reservoirs:
+            values = reservoir.g.x.array[reservoir.dofs]
+            i = reservoir.component % formulation.n
+            bad = ~np.isfinite(values)
+            if reservoir.component < formulation.n and self._names[i] in positive:
+                bad |= (values <= 0) | (values >= 1)
+            mine = f"{values[bad][0]:.6g}" if bad.any() else None
+            found = [value for value in formulation.comm.allgather(mine) if value is not None]
+            if found:
+                field = (
+                    f"concentration of {self._names[i]}"
+                    if reservoir.component < formulation.n
+                    else f"chemical potential of {self._names[i]}"
+                )
+                seconds = time * self._time_unit
+                raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {seconds:g}: no composition has that")
 
     def impose_potentials(self) -> None:
         """Set mu in u to its values in the reservoirs: there it is not F'(c), which lacks the reservoir's own surface term."""
@@ -161,6 +184,23 @@ class Conditions:
                 f"depends on the whole composition; give the concentrations of all species, or chemical_potential = {{ {self._names[i]} = ... }}"
             )
         return lambda x, t: self._density.potential(np.array([field.at(x, t) for field in fields]))[i]
+
+    def _require_exterior(self) -> None:
+        """A flux or a wall energy inside the domain would be integrated nowhere."""
+        formulation = self._formulation
+        mesh, tags = formulation.geometry.mesh, formulation.geometry.facet_tags
+        mesh.topology.create_connectivity(mesh.topology.dim - 1, mesh.topology.dim)
+        exterior = exterior_facet_indices(mesh.topology)
+        for name, given in self._boundary.items():
+            if not (given.flux or given.wetting):
+                continue
+            owned = mesh.topology.index_map(mesh.topology.dim - 1).size_local
+            facets = tags.find(formulation.geometry.boundaries[name])
+            if global_sum(formulation.comm, int(np.setdiff1d(facets[facets < owned], exterior).size)):
+                raise InputError(
+                    f"[boundary.{name}] lies inside the domain: a flux or wetting needs the domain's outer boundary; inside, a concentration or "
+                    "chemical_potential can be fixed"
+                )
 
     def _fixed(self, boundary: str, component: int, evaluate: Evaluate) -> _Reservoir:
         formulation = self._formulation

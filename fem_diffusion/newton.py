@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from petsc4py import PETSc
 
+from .errors import InputError
 from .operators import Operators
 from .parallel import global_max, global_sum
 
@@ -92,10 +93,17 @@ class Newton:
         self._x, self._r = operators.vector(), operators.vector()
         self.snes.setFunction(lambda snes, x, r: operators.residual(x, r), self._r)
         self.snes.setJacobian(lambda snes, x, A, P: operators.jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
-        self._ours = [key for key in DIRECT if not options.hasName(key)]
+        given = {key for key in DIRECT if options.hasName(key)}
+        if "pc_type" in given:  # MUMPS is not for every preconditioner
+            given |= {"ksp_type", "pc_factor_mat_solver_type", "mat_mumps_icntl_14"}
+        self._ours = [key for key in DIRECT if key not in given]
         for key in self._ours:
             options[key] = DIRECT[key]
-        self.snes.setFromOptions()
+        try:
+            self.snes.setFromOptions()
+        except PETSc.Error as error:
+            self._withdraw_options()
+            raise InputError(f"PETSc refuses the options after `--`: {error}") from None
         self.snes.setLineSearchPreCheck(self._precheck)
         self.snes.setConvergenceTest(self._converged)
 
@@ -138,16 +146,25 @@ class Newton:
         try:
             snes.solve(None, self._x)
         except PETSc.Error as error:
-            self.snes = None
-            raise NotConverged(str(error.__cause__ or error)) from error
+            self._discard()
+            if error.__cause__ is not None:  # raised in Python, by a plug-in or by Ctrl-C: not a matter of the step's size
+                raise error.__cause__ from None
+            raise NotConverged(str(error)) from None
         finally:
             self._withdraw_options()
         reason = snes.getConvergedReason()
         if reason < 0:
-            self.snes = None  # a failed factorisation would fail every later solve
+            self._discard()  # a failed factorisation would fail every later solve
             raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"))
         self.operators.residual(self._x, self._r)
         return Converged(snes.getIterationNumber(), snes.getLinearSolveIterations())
+
+    def _discard(self) -> None:
+        """Free the solver at once: on several ranks petsc4py would keep it, with its factors, until the end."""
+        for petsc_object in (self.snes, self._x, self._r):
+            if petsc_object is not None:
+                petsc_object.destroy()
+        self.snes = None
 
     def _withdraw_options(self) -> None:
         """Our defaults leave the database once they are read, so that what is left at the end are a user's own misspelt ones."""

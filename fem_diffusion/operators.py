@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
+from .errors import InputError
+
+T = TypeVar("T")
+
 # The default of 10 s is too short where several processes compile on a busy machine.
 JIT_OPTIONS = {"timeout": 120, "cffi_extra_compile_args": ["-O2", "-g0"]}
 
 
 def compile_form(form: Any) -> Any:
-    return fem.form(form, jit_options=JIT_OPTIONS)
+    """The form as compiled code. A compilation that was killed leaves a lock on which every later run waits in vain: it is named."""
+    return _naming_stale_locks(lambda: fem.form(form, jit_options=JIT_OPTIONS))
+
+
+def compile_expression(expression: Any, points: np.ndarray) -> Any:
+    """The expression as compiled code, to be evaluated at points (n, dimension) of the reference cell."""
+    return _naming_stale_locks(lambda: fem.Expression(expression, points, jit_options=JIT_OPTIONS))
+
+
+def _naming_stale_locks(compile: Callable[[], T]) -> T:
+    try:
+        return compile()
+    except (TimeoutError, RuntimeError) as error:
+        # on several ranks DOLFINx passes rank 0's failure on as text, and to the others only that there was one
+        if not any(text in str(error) for text in ("timed out", "failed on root")):
+            raise
+        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fenics"
+        locks = [source for source in cache.glob("libffcx_*.c") if not source.with_suffix(".c.cached").exists()]
+        names = "\n".join(f"  rm {lock}" for lock in locks) or f"  rm -r {cache}"
+        raise InputError(
+            f"compiling the equations took more than {JIT_OPTIONS['timeout']} s: another run is compiling the same on a busy machine (try again), "
+            f"or one was killed while it did, and left a lock to remove:\n{names}"
+        ) from error
 
 
 class Operators(Protocol):

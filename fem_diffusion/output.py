@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import platform
@@ -36,8 +37,9 @@ class Output:
     def __init__(self, folder: Path, system: System, integrator: Integrator, warnings: Sequence[str] = ()) -> None:
         self.folder, self._system, self._integrator, self._warnings = folder, system, integrator, list(warnings)
         self._root = system.comm.rank == 0
-        on_root(system.comm, lambda: _new_folder(folder))
         self._columns = Columns(system)
+        self._mesh = _mesh_numbers(system)
+        on_root(system.comm, lambda: _new_folder(folder))
         self._series = FieldSeries(folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length)
         self._times = _output_times(system)
         self._snapshots: list[tuple[float, dict[str, np.ndarray]]] = []
@@ -45,8 +47,8 @@ class Output:
         self._started = clock.perf_counter()
         if self._root:
             (folder / "problem.resolved.toml").write_text(system.given.resolved())
-            for module in system.given.own_modules:
-                shutil.copy(module, folder)
+            for name, module in system.given.own_modules.items():
+                shutil.copy(module, folder / name)
             self._log = (folder / "run.log").open("w")
             for warning in warnings:
                 self.log(f"warning: {warning}")
@@ -110,12 +112,9 @@ class Output:
         system = self._system
         self._write_last_state()
         wall = global_max(system.comm, np.array([clock.perf_counter() - self._started]))
-        mesh = statistics(system.geometry)
         if not self._root:
             return
-        self.log(outcome)
-        self._log.close()
-        (self.folder / "provenance.json").write_text(json.dumps(self._provenance(outcome, wall, mesh), indent=2) + "\n")
+        self._write_outcome(outcome, wall)
         dimensional = system.given.dimensional
         if self._snapshots:
             history = {name: np.array([row[name] for row in self._history]) for name in self._history[0]}
@@ -130,11 +129,25 @@ class Output:
                 energy_unit=_energy_unit(system.geometry.dimension) if dimensional else "",
             )
 
-    def _provenance(self, outcome: str, wall: float, mesh: dict[str, Any]) -> dict[str, Any]:
+    def abort(self, error: BaseException) -> None:
+        """Say in run.log and provenance.json how the run ended, as far as that is still possible. Not collective, and never raises.
+
+        The other ranks may be anywhere: the first rank to come writes.
+        """
+        outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else f"crashed: {type(error).__name__}: {error}"
+        with contextlib.suppress(Exception):
+            self._write_outcome(outcome, clock.perf_counter() - self._started)
+
+    def _write_outcome(self, outcome: str, wall: float) -> None:
+        with (self.folder / "provenance.json").open("x") as file:
+            file.write(json.dumps(self._provenance(outcome, wall), indent=2) + "\n")
+        self.log(outcome)
+        if self._root:
+            self._log.close()
+
+    def _provenance(self, outcome: str, wall: float) -> dict[str, Any]:
         system, rejections = self._system, self._integrator.rejections
         scales = system.scales
-        for key in ("h_min", "h_max", "h_mean"):
-            mesh[key] *= scales.length
         return {
             "outcome": outcome,
             "warnings": self._warnings,
@@ -144,7 +157,7 @@ class Output:
             "solver_scales": {"length": scales.length, "time": scales.time, "energy_density": scales.factor("J/m^3")},
             "scheme": system.scheme.name,
             "formulation": "(c, mu), lumped P1",
-            "mesh": mesh,
+            "mesh": self._mesh,
             "unknowns": system.formulation.space.dofmap.index_map.size_global * 2 * system.n,
             "ranks": system.comm.size,
             "steps": len(self._history) - 1,
@@ -163,12 +176,16 @@ class Output:
 
 def default_folder(problem_file: Path) -> Path:
     """results/<name>, or the first of results/<name>-2, -3, ... that is not there yet."""
-    base = Path("results") / problem_file.stem
-    folder, count = base, 1
-    while folder.exists():
+    return first_free(Path("results"), problem_file.stem)
+
+
+def first_free(folder: Path, name: str, suffix: str = "") -> Path:
+    """The first of folder/<name><suffix>, <name>-2<suffix>, ... that is not there yet."""
+    path, count = folder / f"{name}{suffix}", 1
+    while path.exists():
         count += 1
-        folder = base.with_name(f"{base.name}-{count}")
-    return folder
+        path = folder / f"{name}-{count}{suffix}"
+    return path
 
 
 def _new_folder(folder: Path) -> None:
@@ -178,6 +195,11 @@ def _new_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the results folder {folder}: {error.strerror}; choose another with -o") from None
+
+
+def _mesh_numbers(system: System) -> dict[str, Any]:
+    """In metres, if the problem has units. Collective."""
+    return {key: value * system.scales.length if key.startswith("h_") else value for key, value in statistics(system.geometry).items()}
 
 
 def _output_times(system: System) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import re
 import sys
 import tomllib
 import traceback
@@ -267,12 +268,32 @@ class Problem(Record):
         require_one_system(
             {name: value for name, value in self if name != "boundary"} | {f"boundary.{k}": v for k, v in self.boundary.items()}
         )
-        if self.dimensional and self.thermal_energy_density is None:
-            needs = [term.label for term in self.free_energy if term.positive(self.composition()) or hasattr(term, "interaction")]
+        if not self.dimensional:
+            self._check_no_units()
+        elif self.thermal_energy_density is None:
+            needs = [
+                term.label
+                for term in self.free_energy
+                if term.positive(self.composition()) or hasattr(term, "interaction") or any(q.unit == "J/mol" for _, q in quantities(term))
+            ]
             needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.mobility)) else []
             if needs:
                 missing = " and ".join(n for n in ("temperature", "molar_volume") if getattr(self, n) is None)
                 raise InputError(f"{needs[0]} is in units of RT/V_m: give {missing} at the top of the problem")
+
+    def _check_no_units(self) -> None:
+        """What has a meaning among units only."""
+        if self.mesh.unit is not None:
+            raise InputError(
+                f"units and plain numbers are mixed: [mesh] unit = '{self.mesh.unit}' is a unit, time.end = {_shown(self.time.end)} has none; "
+                "give all quantities a unit, or remove unit"
+            )
+        for name in ("temperature", "molar_volume"):
+            if getattr(self, name) is not None:
+                raise InputError(
+                    f"{name} = {_shown(getattr(self, name))}: without units energies are in units of RT/V_m, and chi = Omega/RT already contains "
+                    "it: remove it, or give all quantities a unit"
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -318,11 +339,13 @@ class Problem(Record):
         return Scales.of(length, time, energy_density, amount=length**3 / self.molar_volume if self.molar_volume else 1.0)
 
     @property
-    def own_modules(self) -> list[Path]:
-        """The files of a user's energies and mobility, which belong to the problem."""
+    def own_modules(self) -> dict[str, Path]:
+        """The files of a user's energies and mobility, which belong to the problem, by the names under which `resolved` finds them."""
         modules = {type(plug_in).__module__ for plug_in in (*self.free_energy, self.mobility)}
-        files = [sys.modules[name].__file__ for name in sorted(modules) if not name.startswith(f"{__package__}.") and name != "__main__"]
-        return [Path(file) for file in files if file is not None]
+        files = {name: getattr(sys.modules[name], "__file__", None) for name in sorted(modules) if not name.startswith(f"{__package__}.")}
+        return {
+            f"{_script()}.py" if name == "__main__" else Path(file).name: Path(file) for name, file in files.items() if file is not None
+        }
 
     def resolved(self) -> str:
         """This problem as TOML, with all defaults written out."""
@@ -360,7 +383,15 @@ def _plain(data: Any) -> Any:
 
 def _kind(plug_in: Record) -> str:
     cls = type(plug_in)
-    return cls.__name__ if cls.__module__.startswith(f"{__package__}.") else f"{cls.__module__}.{cls.__name__}"
+    if cls.__module__.startswith(f"{__package__}."):
+        return cls.__name__
+    return f"{_script() if cls.__module__ == '__main__' else cls.__module__}.{cls.__name__}"
+
+
+def _script() -> str:
+    """The name under which the running script can be imported."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return re.sub(r"\W|^(?=\d)", "_", Path(file).stem) if file is not None else "__main__"
 
 
 def _plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Record:

@@ -10,6 +10,7 @@ from .check import check
 from .errors import StepFailed
 from .integrator import Integrator
 from .output import Output
+from .parallel import abort_on_exception
 from .problem import Problem
 from .progress import Progress
 from .system import System
@@ -21,6 +22,7 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
     Raises InputError before anything is computed, StepFailed when no step succeeds or a steady state is not reached; the results up to
     then are written.
     """
+    abort_on_exception(comm)
     system = System(problem, comm)
     warnings = check(system).warnings
     integrator = Integrator(system)

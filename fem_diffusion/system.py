@@ -21,7 +21,7 @@ from .free_energy import WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build
 from .newton import Converged, Newton, Norms, NotConverged
-from .operators import AssembledOperators, compile_form
+from .operators import AssembledOperators, compile_expression, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity
 from .problem import Problem
@@ -47,7 +47,7 @@ class System:
         self.n, self.u, self.volume = self.formulation.n, self.formulation.u, self.formulation.volume
         self.owned = self.formulation.vertices * 2 * self.n
 
-        self.conditions = Conditions(self.problem, self.formulation, self.local_density)
+        self.conditions = Conditions(self.problem, self.formulation, self.local_density, self.scales.time)
         self.branch = Branch(self.problem, self.formulation, self.conditions, self.local_density)
         residual = self.formulation.residual(self.conditions.imposed_fluxes())
         self.operators = AssembledOperators(self.u, residual, self.formulation.jacobian(residual), self.conditions.fixed)
@@ -204,7 +204,7 @@ class System:
         if not hasattr(self, "_flux_expressions"):
             midpoint = basix.geometry(mesh.basix_cell()).mean(axis=0, keepdims=True)
             c = self.formulation.c(self.u)
-            self._flux_expressions = [fem.Expression(J, midpoint) for J in self.formulation.fluxes(self.u, c)]
+            self._flux_expressions = [compile_expression(J, midpoint) for J in self.formulation.fluxes(self.u, c)]
         cells = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
         return {name: compat.evaluate(J, mesh, cells)[:, 0, :] for name, J in zip(self.model.names, self._flux_expressions, strict=True)}
 

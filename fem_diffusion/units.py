@@ -21,7 +21,9 @@ from pydantic_core import CoreSchema, core_schema
 from .errors import InputError
 from .record import Record
 
-_NUMBER_AND_UNIT = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*")
+# A unit starts with a letter, in "2 1/s" after a one, and is no coordinate or time: pint would read "+ t" and "t" as tonnes.
+_UNIT = r"(?:(?<=\s)1\s*/\s*)?(?![xyzt]\s*\Z)(?:[^\W\d_]|[°%]).*?"
+_NUMBER_AND_UNIT = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*({_UNIT}|)\s*")
 _BASE_DIMENSIONS = ("[length]", "[time]", "[mass]", "[substance]", "[temperature]", "[current]")
 
 

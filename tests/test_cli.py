@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from scipy.constants import R
 
+from fem_diffusion.cli import _contents
+
 pytestmark = pytest.mark.serial
 
 PROBLEM = """
@@ -92,6 +94,21 @@ def test_run_says_where_the_results_are(case: Path) -> None:
     assert again.stdout.startswith("A quench: results go to results/case-2\n")
 
 
+def test_run_that_fails_lists_what_is_there(case: Path) -> None:
+    (case / "case.toml").write_text(IMPOSSIBLE)
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out")
+    assert result.returncode == 3
+    listed = set(re.findall(r"[a-z]+(?:\.[a-z]+)+", result.stdout.split("out after", 1)[1]))
+    assert listed == {path.name for path in (case / "out").iterdir()}
+
+
+def test_listing_of_a_run_that_ends_early(tmp_path: Path) -> None:
+    for name in ("history.csv", "run.log"):
+        (tmp_path / name).touch()
+    listed = [line.split()[0] for line in _contents(tmp_path, 1.0).splitlines()[1:]]
+    assert listed == ["history.csv", "run.log"]
+
+
 def test_run_on_two_ranks_speaks_once(case: Path) -> None:
     result = fem_diffusion(case, "run", "case.toml", "-o", "out", ranks=2)
     assert result.returncode == 0, result.stderr
@@ -168,6 +185,37 @@ def test_thermo_as_a_table(case: Path) -> None:
     assert (case / "case.thermo.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_thermo_overwrites_nothing(case: Path) -> None:
+    (case / "case.thermo.png").write_text("mine")
+    result = fem_diffusion(case, "thermo", "case.toml")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "picture: case.thermo-2.png"
+    assert (case / "case.thermo.png").read_text() == "mine"
+    assert (case / "case.thermo-2.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_thermo_where_no_picture_can_be(ranks: int, case: Path) -> None:
+    (case / "out").write_text("a file")
+    result = fem_diffusion(case, "thermo", "case.toml", "-o", "out", ranks=ranks)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: cannot write the picture to out: " in result.stderr and "-o" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_factor_of_an_energy_that_is_not_in_RT(case: Path) -> None:
+    """Gamma = c (1-c) f'' V_m/RT has no value without V_m and T."""
+    well = PROBLEM.replace('temperature = "1000 K"\nmolar_volume = "9e-6 m^3/mol"\n', "")
+    well = well.replace('kind = "RegularSolution"\ninteraction = "25 kJ/mol"', 'kind = "DoubleWell"\nrho = "3e8 J/m^3"')
+    (case / "case.toml").write_text(well.replace('"Degenerate"\ndiffusivity = "1e-17 m^2/s"', '"Constant"\nvalue = "4e-26 m^5/(J*s)"'))
+    result = fem_diffusion(case, "thermo", "case.toml", "--json")
+    assert result.returncode == 0, result.stderr
+    numbers = json.loads(result.stdout)
+    assert numbers["thermodynamic_factor"]["value"] is None
+    c = numbers["composition"]["value"]
+    assert numbers["curvature"]["value"] == pytest.approx(3e8 * (2 - 12 * c * (1 - c)), rel=1e-9)
+
+
 def test_thermo_of_a_ternary_is_refused(case: Path) -> None:
     (case / "case.toml").write_text(TERNARY)
     assert fem_diffusion(case, "check", "case.toml").returncode == 0
@@ -196,6 +244,7 @@ def test_step_that_fails_for_good(ranks: int, case: Path) -> None:
         (["run", "case.toml", "--bogus"], "No such option: --bogus", 1),
         (["runn", "case.toml"], "No such command 'runn'", 2),
         (["run"], "Missing argument 'PROBLEM.toml'", 1),
+        (["run", "case.toml", "other.toml"], "'other.toml' is one argument too many", 1),
     ],
 )
 def test_wrong_command_line(arguments: list[str], text: str, ranks: int, case: Path) -> None:
@@ -203,6 +252,7 @@ def test_wrong_command_line(arguments: list[str], text: str, ranks: int, case: P
     assert result.returncode == 2
     assert result.stderr.count(text) == 1
     assert "Traceback" not in result.stderr
+    assert not (case / "results").exists()
 
 
 def test_help_names_the_commands(case: Path) -> None:
@@ -213,11 +263,12 @@ def test_help_names_the_commands(case: Path) -> None:
 
 
 def test_options_reach_petsc(case: Path) -> None:
-    result = fem_diffusion(case, "run", "case.toml", "-o", "out", "--", "-snes_monitor", "-snes_max_it", "30")
+    result = fem_diffusion(case, "run", "case.toml", "-o", "out", "--", "-snes_monitor", "-snes_max_it", "30", "-note", "two words")
     assert result.returncode == 0, result.stderr
     iterations = sum(int(row["newton_iterations"]) for row in rows(case / "out"))
     assert result.stdout.count("SNES Function norm") == iterations + 4, "each step's iterations, and its start"
-    assert "not used" not in result.stdout + result.stderr
+    left = [line for line in (result.stdout + result.stderr).splitlines() if "Option left" in line]
+    assert len(left) == 1 and "name:-note value: two words" in left[0], "PETSc has no use for this one alone"
     said = json.loads((case / "out/provenance.json").read_text())["petsc_options"]
     assert said["snes_max_it"] == "30"
 
@@ -251,7 +302,7 @@ def test_progress_bar_on_a_terminal(ranks: int, case: Path) -> None:
     assert process.wait(timeout=60) == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
     if ranks == 1:
-        last = re.findall(r"t (\S+) of (\S+)  step (\d+)  dt (\S+)  Newton (\d+)  F (\S+)", text)[-1]
+        last = re.findall(r"t (\S+) of (\S+) s  step (\d+)  dt (\S+)  Newton (\d+)  F (\S+)", text)[-1]
         assert last[:4] == ("0.4", "0.4", "4", "0.1")
         assert float(last[5]) == pytest.approx(float(rows(case / "out")[-1]["energy"]), rel=1e-5)
     assert "Traceback" not in text and "results go to out" in text

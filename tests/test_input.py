@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 from mpi4py import MPI
 
+from fem_diffusion.check import check
 from fem_diffusion.cli import _changes
 from fem_diffusion.diagnostics import Columns
 from fem_diffusion.errors import InputError
+from fem_diffusion.integrator import Integrator
+from fem_diffusion.output import Output
 from fem_diffusion.problem import Problem
+from fem_diffusion.run import run
 from fem_diffusion.system import System
 
 COMM = MPI.COMM_WORLD
@@ -162,6 +166,27 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
         units('temperature = "1000 K"\nmolar_volume = "9e-6 m^3/mol"\n', "", 'interaction = "25.3 kJ/mol"', "chi = 3.0"),
         ("RegularSolution is in units of RT/V_m", "give temperature and molar_volume at the top"),
     ),
+    "unit of the mesh among numbers": (
+        plain(MESH, SQUARE + 'unit = "mm"\n', "at = [1.0]", "at = [0.5, 0.5]"),
+        ("mixed", "[mesh] unit = 'mm' is a unit", "time.end = 1.0 has none"),
+    ),
+    "temperature among numbers": (
+        plain("seed = 1", "temperature = 1000"),
+        ("temperature = 1000", "chi = Omega/RT already contains it", "remove"),
+    ),
+    "molar volume among numbers": (plain("seed = 1", "molar_volume = 9e-6"), ("molar_volume = 9e-06", "already contains it", "remove")),
+    "energies per mole of a user": (
+        units(
+            'temperature = "1000 K"\nmolar_volume = "9e-6 m^3/mol"\n',
+            "",
+            'kind = "RegularSolution"\ninteraction = "25.3 kJ/mol"',
+            'kind = "input_modules.PerMole"\nL = "25.3 kJ/mol"',
+            'kind = "Degenerate"\ndiffusivity = "1e-17 m^2/s"',
+            'kind = "Constant"\nvalue = "1e-26 m^5/(J*s)"',
+        ),
+        ("[[free_energy]] PerMole is in units of RT/V_m", "give temperature and molar_volume"),
+    ),
+    "tonnes or times t": (plain('"0.5 + 0.1*cos(pi*x/4)"', '"5 t"'), ("two values side by side", "write *")),
     "contact angle without a unit": (plain(RESERVOIR, "wetting = { contact_angle = 60 }"), ("contact_angle = 60 has no unit", "'60 deg'")),
     # names
     "boundary mistyped": (plain("boundary.left", "boundary.lft"), ("[boundary.lft]", "no boundary 'lft'", "did you mean 'left'?")),
@@ -335,7 +360,9 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 FILES = {
-    "input_modules.py": """from fem_diffusion import Term
+    "input_modules.py": """from typing import Annotated
+from fem_diffusion import Term
+from fem_diffusion.units import Quantity
 
 class Good(Term):
     def density(self, c, phi):
@@ -343,6 +370,12 @@ class Good(Term):
 
 class Abstract(Term):
     pass
+
+class PerMole(Term):
+    L: Annotated[float, Quantity("J/mol")]
+
+    def density(self, c, phi):
+        return self.L * c[0]**2 * (1 - c[0])**2
 
 class Alien:
     pass
@@ -384,6 +417,30 @@ def test_message(case: str, folder: Path) -> None:
     assert not more or (len(more) == 2 and more[1].strip() == "^"), "one line, or an expression with its caret below"
     assert len(set(COMM.allgather(message))) == 1, "all ranks say the same"
     assert "Input should be" not in message and "<class" not in message
+
+
+@pytest.mark.parametrize("case", ["probe outside", "region without tags", "average of nothing"])
+def test_check_refuses_what_run_refuses(case: str, folder: Path) -> None:
+    text, fragments = CASES[case]
+    problem = Problem.read(write(folder, text))
+    with pytest.raises(InputError) as from_check:
+        check(System(problem))
+    with pytest.raises(InputError) as from_run:
+        run(problem, folder / "out")
+    assert str(from_check.value) == str(from_run.value)
+    assert all(fragment in str(from_check.value) for fragment in fragments)
+    COMM.barrier()
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("case", ["probe outside", "region without tags", "average of nothing"])
+def test_output_that_is_refused_leaves_no_folder(case: str, folder: Path) -> None:
+    system = System(Problem.read(write(folder, CASES[case][0])))
+    system.initialise()
+    with pytest.raises(InputError):
+        Output(folder / "out", system, Integrator(system))
+    COMM.barrier()
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.short
@@ -466,7 +523,7 @@ def test_exit_code_and_one_message(case: str, ranks: int, folder: Path) -> None:
     assert message.startswith("error: ")
     for fragment in fragments:
         assert fragment in message
-    assert not (folder / "out" / "history.csv").exists()
+    assert not (folder / "out").exists()
 
 
 @pytest.mark.serial
@@ -474,12 +531,14 @@ def test_exit_code_and_one_message(case: str, ranks: int, folder: Path) -> None:
 def test_results_are_not_overwritten(ranks: int, folder: Path) -> None:
     write(folder)
     (folder / "out").mkdir()
-    (folder / "out" / "mine.txt").write_text("keep")
+    for name in ("problem.resolved.toml", "history.csv"):
+        (folder / "out" / name).write_text("keep")
     result = launch(folder, "run", "problem.toml", "-o", "out", ranks=ranks)
     assert result.returncode == 2
+    assert result.stdout == "A binary: results go to out\n", "what is there is not this run's"
     (message,) = errors(result)
     assert "out is there already" in message and "-o" in message
-    assert [path.name for path in (folder / "out").iterdir()] == ["mine.txt"]
+    assert {path.name: path.read_text() for path in (folder / "out").iterdir()} == {"problem.resolved.toml": "keep", "history.csv": "keep"}
 
 
 ON_ONE_RANK = """from mpi4py import MPI

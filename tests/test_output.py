@@ -18,9 +18,11 @@ import pytest
 from mpi4py import MPI
 
 from fem_diffusion.errors import InputError, StepFailed
-from fem_diffusion.output import default_folder
+from fem_diffusion.integrator import Integrator
+from fem_diffusion.output import Output, default_folder
 from fem_diffusion.problem import Problem
 from fem_diffusion.run import run
+from fem_diffusion.system import System
 
 COMM = MPI.COMM_WORLD
 
@@ -313,6 +315,46 @@ def test_nothing_is_overwritten(results: Path) -> None:
     with pytest.raises(InputError, match="is there already and not empty: choose another folder with -o"):
         run(Problem.read(results.with_suffix(".toml")), results)
     assert {path.name: path.read_bytes() for path in results.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"), [(KeyboardInterrupt(), "interrupted"), (RuntimeError("no more memory"), "crashed: RuntimeError: no more memory")]
+)
+def test_run_that_ends_early_says_so(error: BaseException, outcome: str, folder: Path) -> None:
+    """Where any one rank says it, as when a single one crashes; and what was said first stays."""
+    if COMM.rank == 0:
+        (folder / "case.toml").write_text(ISOLATED)
+    COMM.barrier()
+    system = System(Problem.read(folder / "case.toml"))
+    system.initialise()
+    integrator = Integrator(system)
+    output = Output(folder / "out", system, integrator)
+    output.record(integrator.start())
+    output.record(next(iter(integrator.steps())))
+    if COMM.rank == COMM.size - 1:
+        output.abort(error)
+    COMM.barrier()
+    said = json.loads((folder / "out" / "provenance.json").read_text())
+    assert (said["outcome"], said["steps"], said["mesh"]["cells"]) == (outcome, 1, 24)
+    output.abort(ValueError("later"))
+    COMM.barrier()
+    assert json.loads((folder / "out" / "provenance.json").read_text()) == said
+    if COMM.size == 1:
+        assert (folder / "out" / "run.log").read_text().splitlines()[-1] == outcome
+
+
+def test_end_of_a_run_whose_folder_is_gone_is_silent(folder: Path) -> None:
+    if COMM.rank == 0:
+        (folder / "case.toml").write_text(ISOLATED)
+    COMM.barrier()
+    system = System(Problem.read(folder / "case.toml"))
+    system.initialise()
+    output = Output(folder / "out", system, Integrator(system))
+    COMM.barrier()
+    if COMM.rank == 0:
+        shutil.rmtree(folder / "out")
+    COMM.barrier()
+    output.abort(OSError("disk full"))
 
 
 @pytest.mark.serial

@@ -272,6 +272,44 @@ def test_resolved_user_problem_runs_from_its_results(folder: Path) -> None:
     assert (folder / "second" / "history.csv").read_bytes() == (folder / "moved" / "history.csv").read_bytes()
 
 
+SCRIPT = """
+from fem_diffusion import Gradient, Mesh, Problem, Species, Term, Time, run
+from fem_diffusion.mobility import Constant
+
+class Landau(Term):
+    depth: float
+
+    def density(self, c, phi):
+        return self.depth * c[0]**2 * (1 - c[0])**2
+
+if __name__ == "__main__":
+    run(
+        Problem(
+            mesh=Mesh(shape="interval", size=6.0, cells=12),
+            species=[Species(name="A", initial="0.5 + 0.1*noise")],
+            free_energy=[Landau(depth=2.0), Gradient(kappa=0.5)],
+            mobility=Constant(value=1.0),
+            time=Time(end=1.0, step=0.5),
+        ),
+        __import__("pathlib").Path("first"),
+    )
+"""
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("script", ["my_study", "1-study"])
+def test_resolved_problem_of_a_script_runs_from_its_results(script: str, folder: Path) -> None:
+    """The class is of the script, which is beside the resolved problem, by a name that Python can import."""
+    (folder / f"{script}.py").write_text(SCRIPT)
+    again = [sys.executable, "-m", "fem_diffusion", "run", "first/problem.resolved.toml", "-o", "second"]
+    for command in ([sys.executable, f"{script}.py"], again):
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+        assert result.returncode == 0, result.stderr
+        (folder / f"{script}.py").unlink(missing_ok=True)
+    assert (folder / "second" / "history.csv").read_bytes() == (folder / "first" / "history.csv").read_bytes()
+    assert (folder / "second" / "problem.resolved.toml").read_bytes() == (folder / "first" / "problem.resolved.toml").read_bytes()
+
+
 def test_current_between_the_reservoirs_runs_uphill(folder: Path) -> None:
     """MODELS.md 5.3: J = -2 f'(m+)/L for constant sigma; in c the half of it, J = -value (mu_right - mu_left), 0.0675918 here."""
     columns = history(run(Problem.read(PROBLEMS / "uphill_reservoirs.toml"), folder / "out"))

@@ -12,6 +12,7 @@ from scipy.constants import R
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
+from fem_diffusion.check import SHOWN
 from fem_diffusion.free_energy import DoubleWell, FloryHuggins, Gradient, Ideal, PairInteraction, RegularSolution, Term
 from fem_diffusion.mobility import Constant, Degenerate
 from fem_diffusion.phase_diagram import Axis, Labels, picture, save
@@ -266,3 +267,7 @@ def test_picture(tmp_path, chi, panels):
     assert axes[1].get_ylabel() == "temperature (K)" and axes[1].get_ylim()[1] == pytest.approx(1.05 * 800 * max(chi / 2, 1))
     save(tmp_path / "thermo.png", state, diagram, labels)
     assert (tmp_path / "thermo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_check_shows_is_there():
+    assert set(SHOWN) <= set(UNITS)

@@ -58,10 +58,29 @@ def test_number_without_a_unit_is_plain_unless_zero(given: object, plain: bool) 
 @pytest.mark.serial
 @pytest.mark.parametrize(
     ("text", "quantity"),
-    [("10 nm", True), ("1e-3 mol/l", True), ("0.5 + 0.01*noise", False), ("2*x", False), ("0.3", False), ("1e-3", False)],
+    [
+        *[("10 nm", True), ("1e-3 mol/l", True), ("0.5 + 0.01*noise", False), ("2*x", False), ("0.3", False), ("1e-3", False)],
+        # pint reads "+ t" and "t" as tonnes
+        *[("0.5 + t", False), ("0.5 +t", False), ("5 t", False), ("5 1/t", False), ("0.21/s", False), ("0.5 - m", False)],
+        *[("5 1/s", True), ("3 %", True), ("20 °C", True), ("2 Å", True), ("1 μm", True), ("4kg", True)],
+    ],
 )
 def test_quantity_or_expression(text: str, quantity: bool) -> None:
     assert is_quantity(text) is quantity
+
+
+@pytest.mark.serial
+def test_sum_with_the_time_is_an_expression() -> None:
+    field = FieldOf("").parse("0.5 + t")
+    assert field.at(np.zeros((3, 1)), 0.25) == pytest.approx([0.75], rel=1e-15)
+    assert FieldOf("1/s").parse("2 1/s").at(np.zeros((3, 1))) == pytest.approx([2.0], rel=1e-15)
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("text", ["0.21/m", "5 + 1/m", "5 * 1/m"])
+def test_arithmetic_is_no_quantity(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a number with a unit"):
+        Quantity("1/m").parse(text)
 
 
 @pytest.mark.serial
