@@ -7,7 +7,7 @@ from pathlib import Path
 from mpi4py import MPI
 
 from .check import check
-from .errors import StepFailed
+from .errors import InputError, StepFailed
 from .integrator import Integrator
 from .output import Output
 from .parallel import abort_on_exception
@@ -35,8 +35,11 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
                 progress.show(step)
         if problem.time.steady and not integrator.steady:
             raise StepFailed(f"no steady state by the end, t = {float(problem.time.end):g}: give a later [time] end")
-    except StepFailed as error:
+    except (StepFailed, InputError) as error:  # raised on all ranks alike
         output.finish(f"failed: {error}")
+        raise
+    except BaseException as error:
+        output.abort(error)
         raise
     output.finish("reached the steady state" if problem.time.steady else "reached the end")
     return folder

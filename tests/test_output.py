@@ -389,5 +389,6 @@ def test_steady_state_is_the_last_field(folder: Path) -> None:
 def test_steady_state_out_of_reach_is_said(folder: Path) -> None:
     with pytest.raises(StepFailed, match="no steady state by the end, t = 3: give a later"):
         solve(ISOLATED.replace("end = 3.0", "end = 3.0\nsteady = true"), folder)
+    COMM.barrier()
     assert json.loads((folder / "out" / "provenance.json").read_text())["outcome"].startswith("failed: no steady state")
     assert list(grids(folder / "out" / "fields.vtkhdf"))[-1] == 3.0
