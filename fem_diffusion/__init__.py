@@ -7,7 +7,7 @@ from .mesh import Mesh
 from .mobility import Constant, Degenerate, Mobility
 from .problem import Average, Output, Probe, Problem, Species, Time
 from .run import run
-from .state import Composition, State
+from .state import Composition
 
 __all__ = [
     "Average",
@@ -28,7 +28,6 @@ __all__ = [
     "Problem",
     "RegularSolution",
     "Species",
-    "State",
     "StepFailed",
     "Term",
     "Time",

@@ -1,4 +1,4 @@
-"""What every plug-in sees: concentrations by name, chemical potentials, potential, place and time; never raw unknowns."""
+"""What every plug-in sees: concentrations by name, never raw unknowns."""
 
 from __future__ import annotations
 
@@ -56,13 +56,3 @@ class Composition(Sequence[Expr]):
 
     def with_values(self, values: Sequence[Expr]) -> Composition:
         return Composition(self.names, tuple(values), self.balance)
-
-
-@dataclass(frozen=True)
-class State:
-    """c_i, mu_i = dF/dc_i, the place x and the time t."""
-
-    c: Composition
-    mu: tuple[Expr, ...]
-    x: Expr
-    t: Expr
