@@ -41,7 +41,7 @@ class Rejections:
     error: int = 0
     energy: int = 0
     saddle: int = 0
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)  # the last ten
 
     @property
     def total(self) -> int:
@@ -70,7 +70,7 @@ class Integrator:
         self.rejections = Rejections()
         self.steady = False
         system.initialise()
-        rate = system.relax_potential(0.0)
+        rate = system.rate_of_change()
         self.time = 0.0
         self._number = 0
         self._values = system.u.x.array[: system.owned].copy()
@@ -136,6 +136,7 @@ class Integrator:
 
     def _advance(self, end: float) -> Step:
         dt = self._dt
+        seconds = self.system.scales.time
         floor = max(SMALLEST * (self._accepted_dt or dt), 1e-14 * self.time)  # a shorter one would not move the clock
         while True:
             dt_now = self._landing(dt, end)
@@ -144,7 +145,10 @@ class Integrator:
             except _Rejected as rejected:
                 self._restore()
                 setattr(self.rejections, rejected.cause, getattr(self.rejections, rejected.cause) + 1)
-                self.rejections.reasons = [*self.rejections.reasons[-9:], f"t = {self.time:g}, dt = {dt_now:g}: {rejected}"]
+                self.rejections.reasons = [
+                    *self.rejections.reasons[-9:],
+                    f"t = {self.time * seconds:g}, dt = {dt_now * seconds:g}: {rejected}",
+                ]
                 dt = rejected.factor * dt_now
                 if dt < floor:
                     raise StepFailed(self._epitaph(dt_now, str(rejected))) from None

@@ -53,7 +53,7 @@ class NotConverged(Exception):
 class Norms:
     """The root-mean-square of a residual or update over the domain, for the fields of one vertex block.
 
-    weights: volume of each owned vertex; block: unknowns per vertex; scale: size of each unknown's rows
+    weights: volume of each owned vertex; block: unknowns per vertex
     """
 
     comm: Any

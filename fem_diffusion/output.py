@@ -162,6 +162,7 @@ class Output:
             "ranks": system.comm.size,
             "steps": len(self._history) - 1,
             "rejected_steps": {cause: getattr(rejections, cause) for cause in ("newton", "error", "energy", "saddle")},
+            "last_rejections": rejections.reasons,
             "wall_seconds": round(wall, 3),
             "petsc_options": PETSc.Options().getAll(),
             "versions": {

@@ -34,7 +34,8 @@ class History:
         """The error that the step to (time, state) adds, by comparison with the extrapolation from before it.
 
         With C the scheme's error constant and D that of the extrapolation, c - c_extrapolated = (D + C dt^{p+1}) c^{(p+1)}, so the error is
-        C dt^{p+1}/(D + C dt^{p+1}) of it (Milne's device). While there are too few states the estimate is of first order, which is too large.
+        C dt^{p+1}/(D + C dt^{p+1}) of it (Milne's device). `order` is that of this step: 1 where a two-level scheme takes one level, a backward
+        Euler step. While there are too few states the estimate is of first order, which is too large.
         """
         available = len(self.times)
         p = 2 if order == 2 and available >= 3 else 1
@@ -43,7 +44,7 @@ class History:
         dt = gaps[0]
         distance = float(np.prod(gaps)) * (dt if points == 1 else 1.0) / (6 if p == 2 else 2)
         ratio = dt / (self.times[0] - self.times[1]) if available > 1 else 1.0
-        error = (scheme.error_constant(ratio) if p == order else 1 / 2) * dt ** (p + 1)
+        error = (scheme.error_constant(ratio) if p == scheme.order else 1 / 2) * dt ** (p + 1)
         return error / (distance + error) * (state - self.extrapolated(time, points))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import basix
@@ -108,8 +109,8 @@ class System:
         self.conditions.impose_concentrations()
         self.relax_potential(0.0)
 
-    def relax_potential(self, time: float) -> np.ndarray:
-        """Set mu to F'(c) at the present c, and return the rate of change dc/dt, shape (vertices, n)."""
+    def relax_potential(self, time: float) -> None:
+        """Set mu to F'(c) at the present c."""
         formulation = self.formulation
         self.conditions.update(time, time)
         formulation.time.value = time
@@ -118,7 +119,10 @@ class System:
         for weight in formulation.a:
             weight.value = 0.0
         self._update_mu()
-        formulation.dt.value = 1.0
+
+    def rate_of_change(self) -> np.ndarray:
+        """dc/dt of a relaxed state, shape (vertices, n)."""
+        self.formulation.dt.value = 1.0
         return -self.operators.balance().reshape(-1, 2 * self.n)[:, self.n :] / self.volume[:, None]
 
     def _update_mu(self) -> None:
@@ -201,12 +205,14 @@ class System:
     def cell_fluxes(self) -> dict[str, np.ndarray]:
         """J_i at the midpoint of each owned cell, by species, shape (cells, dimension)."""
         mesh = self.geometry.mesh
-        if not hasattr(self, "_flux_expressions"):
-            midpoint = basix.geometry(mesh.basix_cell()).mean(axis=0, keepdims=True)
-            c = self.formulation.c(self.u)
-            self._flux_expressions = [compile_expression(J, midpoint) for J in self.formulation.fluxes(self.u, c)]
         cells = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
         return {name: compat.evaluate(J, mesh, cells)[:, 0, :] for name, J in zip(self.model.names, self._flux_expressions, strict=True)}
+
+    @cached_property
+    def _flux_expressions(self) -> list[Any]:
+        midpoint = basix.geometry(self.geometry.mesh.basix_cell()).mean(axis=0, keepdims=True)
+        fluxes = self.formulation.fluxes(self.u, self.formulation.c(self.u))
+        return [compile_expression(J, midpoint) for J in fluxes]
 
     def _worst_place(self) -> str:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
