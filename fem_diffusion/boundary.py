@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from .errors import InputError
 from .field import Field, FieldOf
@@ -34,12 +35,31 @@ class Wetting(Record):
         return self
 
 
+class Exchange(Record):
+    """A membrane or film: J.n = coefficient (c - reference)."""
+
+    label = "[boundary] exchange"
+
+    coefficient: Annotated[float, Quantity("m/s", minimum=0)]
+    reference: Annotated[Field, FieldOf("")]
+
+
+class PotentialExchange(Record):
+    """A membrane or film that is driven by the chemical potential: J.n = coefficient (mu - potential_reference)."""
+
+    label = "[boundary] exchange"
+
+    coefficient: Annotated[float, Quantity("m^4/(J*s)", minimum=0)]
+    potential_reference: Annotated[Field, FieldOf("J/m^3")]
+
+
 class Boundary(Record):
     """Conditions on one boundary.
 
     concentration:      a reservoir: fixes c, and mu = df/dc at that c unless chemical_potential is given too
     chemical_potential: fixes mu, J/m^3
     flux:               outward J.n, m/s
+    exchange:           { coefficient, reference } or { coefficient, potential_reference }
     wetting:            contact angle
     """
 
@@ -48,27 +68,51 @@ class Boundary(Record):
     concentration: BySpecies = {}
     chemical_potential: dict[str, Annotated[Field, FieldOf("J/m^3")]] = {}
     flux: dict[str, Annotated[Field, FieldOf("m/s")]] = {}
+    exchange: dict[str, Exchange | PotentialExchange] = {}
     wetting: Wetting | None = None
+
+    @field_validator("exchange", mode="plain")
+    @classmethod
+    def _exchange(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            raise ValueError("must be a table, as in { A = { coefficient = 1.0, reference = 0.2 } }")
+        return {name: _exchange(name, table) for name, table in given.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for table in (self.concentration, self.chemical_potential, self.flux):
+        references = {name: _reference(exchange) for name, exchange in self.exchange.items()}
+        for table in (self.concentration, self.chemical_potential, self.flux, references):
             for name, field in table.items():
                 if "noise" in field.depends_on:
                     raise ValueError(f"{name} = '{field.text}': noise is for initial values only: remove it here")
-        for name in self.flux:
-            if name in self.concentration or name in self.chemical_potential:
-                raise ValueError(f"'{name}' has both a flux and a fixed value: give one of them")
+        for kind in ("flux", "exchange"):
+            for name in getattr(self, kind):
+                if name in self.concentration or name in self.chemical_potential:
+                    raise ValueError(f"'{name}' has both {'a flux' if kind == 'flux' else 'an exchange'} and a fixed value: give one of them")
         return self
 
     @property
     def species(self) -> set[str]:
-        return {*self.concentration, *self.chemical_potential, *self.flux}
+        return {*self.concentration, *self.chemical_potential, *self.flux, *self.exchange}
 
     @property
     def open(self) -> bool:
         """Whether matter can pass."""
         return bool(self.species)
+
+
+def _exchange(name: str, table: Any) -> Exchange | PotentialExchange:
+    if isinstance(table, (Exchange, PotentialExchange)):
+        return table
+    if not isinstance(table, Mapping):
+        raise ValueError(f"{name} = {table!r}: must be a table with a coefficient and a reference (or a potential_reference)")
+    if "reference" in table and "potential_reference" in table:
+        raise ValueError(f"{name}: give either reference (a fraction) or potential_reference (a chemical potential)")
+    return PotentialExchange(**table) if "potential_reference" in table else Exchange(**table)
+
+
+def _reference(exchange: Exchange | PotentialExchange) -> Field:
+    return exchange.reference if isinstance(exchange, Exchange) else exchange.potential_reference
 
 
 def read(name: str, table: object) -> Boundary:

@@ -27,7 +27,7 @@ class Branch:
 
     def __init__(self, problem: Problem, formulation: ConcentrationPotential, conditions: Conditions, density: LocalDensity) -> None:
         self._formulation, self._conditions, self._density = formulation, conditions, density
-        self._mobility, self._composition = problem.mobility, problem.composition()
+        self._mobility, self._composition = problem.transport, problem.composition()
 
     def may_have_saddles(self) -> bool:
         """Whether the local energy is concave somewhere and dt not far below the growth time M f''^2/(4 kappa) of the fastest mode."""
@@ -40,7 +40,7 @@ class Branch:
         if kappa <= 0:
             return True
         mobility = global_max(formulation.comm, eigenvalues(mobility_matrix(self._mobility, self._composition, c))[:, -1])
-        dt = float(formulation.dt.value) / float(formulation.a[0].value)
+        dt = float(formulation.dt.value) / float(formulation.a0.value)
         return dt * mobility * lowest**2 / (4 * kappa) > 0.9
 
     def is_minimum(self) -> bool:
@@ -50,7 +50,7 @@ class Branch:
         fem_petsc.assemble_matrix(matrix, form, self._conditions.fixed, 1.0)
         matrix.assemble()
         matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
-        expected = formulation.n * formulation.space.dofmap.index_map.size_global - self._conditions.fixed_potentials
+        expected = formulation.n * formulation.space.dofmap.index_map.size_global - self._conditions.open_row_count
         return _negative_eigenvalues(matrix) == expected
 
     @cached_property

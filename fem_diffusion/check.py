@@ -41,14 +41,15 @@ def check(system: System) -> Report:
     numbers: dict[str, tuple[Any, str]] = {
         "cells": (mesh["cells"], ""),
         "vertices": (mesh["vertices"], ""),
-        "unknowns": (system.formulation.space.dofmap.index_map.size_global * 2 * system.n, ""),
+        "unknowns": (system.unknowns, ""),
+        "formulation": (f"{system.formulation.description} ({system.why_formulation})", ""),
         "h_min": (mesh["h_min"] * scales.length, "m" if dimensional else ""),
         "h_max": (mesh["h_max"] * scales.length, "m" if dimensional else ""),
     }
     for name, mean in zip(system.model.names, means, strict=True):
         numbers[f"mean of {name}"] = (float(mean), "")
     if system.n == 1:
-        binary = BinaryThermodynamics.of(system.problem.free_energy, system.problem.mobility, system.problem.composition(), float(means[0]))
+        binary = BinaryThermodynamics.of(system.problem.free_energy, system.problem.transport, system.problem.composition(), float(means[0]))
         numbers |= {key: value for key, value in in_problem_units(binary, system).items() if key in SHOWN and value[0] is not None}
         return Report(numbers, _binary_warnings(system, binary, mesh["h_max"]))
     return Report(numbers, _stability_warnings(system))
@@ -58,7 +59,7 @@ def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, 
     """All numbers of the binary with their SI units, or without where the problem has none."""
     dimensional = system.given.dimensional
     numbers = binary.as_dict()
-    if dimensional and system.given.thermal_energy_density is None:
+    if dimensional and not system.given.thermal:
         numbers["thermodynamic_factor"] = None  # it is defined by RT/V_m
 
     def convert(value: Any, unit: str) -> Any:

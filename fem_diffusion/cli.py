@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from petsc4py import PETSc
 from rich.console import Console
 from rich.table import Table
 
-from . import phase_diagram
+from . import phase_diagram, ternary_diagram
 from .check import check as check_system
 from .check import in_problem_units
 from .errors import InputError, StepFailed
@@ -26,7 +26,7 @@ from .parallel import abort_on_exception, on_root
 from .problem import Problem
 from .run import run as run_problem
 from .system import System
-from .thermodynamics import BinaryThermodynamics, PhaseDiagram
+from .thermodynamics import BinaryThermodynamics, MulticomponentThermodynamics, PhaseDiagram, TernaryPhaseDiagram
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 3, 130
 
@@ -106,27 +106,22 @@ def thermo(
     as_json: Annotated[bool, typer.Option("--json", help="print the numbers as JSON")] = False,
     changes: Changes = None,
 ) -> None:
-    """Spinodal, binodal, thermodynamic factor, critical temperature, fastest wave and interface, as numbers and a picture."""
+    """Stability, thermodynamic factors, diffusivities, phases, fastest wave and interface, as numbers and a picture."""
 
     def work() -> None:
         system = System(Problem.read(problem, _changes(changes)))
-        if system.n != 1:
-            raise InputError(f"thermo is for binaries; this problem solves for {', '.join(system.model.names)}")
         system.initialise()
-        mean = float(system.masses()[0] / MPI.COMM_WORLD.allreduce(system.volume.sum()))
-        terms, composition = system.problem.free_energy, system.problem.composition()
-        binary = BinaryThermodynamics.of(terms, system.problem.mobility, composition, mean)
-        numbers = in_problem_units(binary, system)
-        temperature = system.given.temperature
-        if temperature is not None and binary.critical_temperature_ratio is not None:
-            numbers["critical_temperature"] = (binary.critical_temperature_ratio * float(temperature), "K")
+        means = system.masses() / MPI.COMM_WORLD.allreduce(system.volume.sum())
+        numbers, save = _binary(system, float(means[0])) if system.n == 1 else _multicomponent(system, means)
         folder = output or Path(".")
 
-        def draw() -> Path:
+        def draw() -> Path | None:
+            if save is None:
+                return None
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 picture = first_free(folder, f"{problem.stem}.thermo", ".png")
-                phase_diagram.save(picture, binary, PhaseDiagram.of(terms, composition), _labels(system))
+                save(picture)
             except OSError as error:
                 raise InputError(
                     f"cannot write the picture to {folder}: {error.strerror or error}; choose another folder with -o"
@@ -139,10 +134,56 @@ def thermo(
         if as_json:
             sys.stdout.write(json.dumps({key: {"value": value, "unit": unit} for key, (value, unit) in numbers.items()}, indent=2) + "\n")
         else:
-            _print_table(f"{problem}: {system.model.names[0]} at the mean initial composition", numbers)
-            _say(f"picture: {picture}")
+            names = system.model.names
+            _print_table(f"{problem}: {', '.join(names)} at the mean initial composition", _by_rows(numbers, names))
+            _say(f"picture: {picture}" if picture else "no picture: there is one for one or two independent species")
 
     _guarded(work)
+
+
+Numbers = dict[str, tuple[Any, str]]
+SavePicture = Callable[[Path], None]
+
+
+def _binary(system: System, mean: float) -> tuple[Numbers, SavePicture]:
+    terms, composition = system.problem.free_energy, system.problem.composition()
+    binary = BinaryThermodynamics.of(terms, system.problem.transport, composition, mean)
+    numbers = in_problem_units(binary, system)
+    if system.given.temperature is not None and binary.critical_temperature_ratio is not None:
+        numbers["critical_temperature"] = (binary.critical_temperature_ratio * system.scales.temperature, "K")
+    return numbers, lambda path: phase_diagram.save(path, binary, PhaseDiagram.of(terms, composition), _labels(system))
+
+
+def _multicomponent(system: System, means: Any) -> tuple[Numbers, SavePicture | None]:
+    terms, composition = system.problem.free_energy, system.problem.composition()
+    state = MulticomponentThermodynamics.of(terms, system.problem.transport, composition, means)
+    dimensional, factor = system.given.dimensional, system.scales.factor
+    numbers = state.as_dict()
+    if dimensional and not system.given.thermal:
+        numbers["thermodynamic_factor"] = numbers["thermodynamic_factor_eigenvalues"] = None  # they are defined by RT/V_m
+    in_units = {
+        key: (_times(value, factor(state.UNITS[key])), state.UNITS[key]) if dimensional else (value, "") for key, value in numbers.items()
+    }
+    save = None if system.n > 2 else lambda path: ternary_diagram.save(path, state, TernaryPhaseDiagram.of(terms, composition))
+    return in_units, save
+
+
+def _times(value: Any, factor: float) -> Any:
+    """A number, or each one in a list; booleans and None stay."""
+    if isinstance(value, list):
+        return [_times(item, factor) for item in value]
+    return value if value is None or isinstance(value, bool) else value * factor
+
+
+def _by_rows(numbers: Numbers, names: Sequence[str]) -> Numbers:
+    """Matrices as one entry for each row, by the species."""
+    rows: Numbers = {}
+    for key, (value, unit) in numbers.items():
+        if isinstance(value, list) and isinstance(value[0], list):
+            rows |= {f"{key} {name}": (row, unit) for name, row in zip(names, value, strict=True)}
+        else:
+            rows[key] = (value, unit)
+    return rows
 
 
 def _guarded(work: Callable[[], None]) -> None:
@@ -176,7 +217,7 @@ def _labels(system: System) -> phase_diagram.Labels:
     composition = f"fraction of {system.model.names[0]}"
     if not system.given.dimensional:
         return phase_diagram.Labels(composition)
-    temperature = axis("temperature (K)", float(system.given.temperature)) if system.given.temperature else axis("temperature $T/T_0$")
+    temperature = axis("temperature (K)", system.scales.temperature) if system.given.temperature else axis("temperature $T/T_0$")
     return phase_diagram.Labels(
         composition,
         energy=axis("free energy $f$ (J/m³)", factor("J/m^3")),
@@ -224,6 +265,8 @@ def _print_table(title: str, numbers: dict[str, tuple[Any, str]]) -> None:
 def _number(value: Any) -> str:
     if value is None:
         return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(_number(item) for item in value)
     return str(value) if isinstance(value, int) else f"{value:.8g}"

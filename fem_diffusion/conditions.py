@@ -12,12 +12,12 @@ import ufl
 from dolfinx import fem
 from dolfinx.mesh import exterior_facet_indices
 
+from .boundary import Exchange, PotentialExchange
 from .errors import InputError
 from .field import Field
-from .formulation import ConcentrationPotential
+from .formulation import VERTEX_RULE, Formulation
 from .operators import compile_form
 from .parallel import global_sum
-from .pointwise import LocalDensity
 from .problem import Problem
 
 Evaluate = Callable[[np.ndarray, float], np.ndarray]
@@ -26,17 +26,16 @@ Evaluate = Callable[[np.ndarray, float], np.ndarray]
 class Conditions:
     """The boundary tables of a problem (in solver units) as rows of the discrete equations.
 
-    A reservoir fixes c and mu = df/dc at that c, or mu alone; a flux is imposed weakly; all else has no flux.
+    A reservoir fixes c and mu = df/dc at that c, or mu alone, as far as they are unknowns; a flux or exchange is imposed weakly; all else
+    has no flux.
     """
 
-    def __init__(self, problem: Problem, formulation: ConcentrationPotential, density: LocalDensity, time_unit: float = 1.0) -> None:
-        self._boundary, self._formulation, self._density = problem.boundary, formulation, density
+    def __init__(self, problem: Problem, formulation: Formulation, time_unit: float = 1.0) -> None:
+        self._boundary, self._formulation = problem.boundary, formulation
         self._names, self._time_unit = formulation.model.names, time_unit
         self._require_exterior()
         self._reservoirs = [
-            self._fixed(boundary, component, evaluate)
-            for boundary in problem.boundary
-            for component, evaluate in self._evaluators(boundary)
+            self._fixed(boundary, *unknown) for boundary in problem.boundary for unknown in self._evaluators(boundary)
         ]
 
     @property
@@ -46,35 +45,36 @@ class Conditions:
 
     @cached_property
     def held(self) -> np.ndarray:
-        """Which unknowns are fixed, (owned vertices, 2n)."""
+        """Which unknowns are fixed, (owned vertices, block)."""
         formulation = self._formulation
-        marked = np.zeros((formulation.vertices, 2 * formulation.n), dtype=bool)
+        marked = np.zeros((formulation.vertices, formulation.block), dtype=bool)
         for reservoir in self._reservoirs:
             marked[reservoir.owned(formulation.vertices), reservoir.component] = True
         return marked
 
     @property
-    def fixes_potential(self) -> np.ndarray:
-        """Which mu are fixed, (owned vertices, n)."""
-        return self.held[:, self._formulation.n :]
+    def open_rows(self) -> np.ndarray:
+        """Which mass balances are left open, because their unknown is fixed, (owned vertices, n)."""
+        return self.held[:, self._formulation.mass_rows]
 
     @cached_property
-    def fixed_potentials(self) -> int:
-        """How many unknowns mu are fixed, on all ranks; a corner of two reservoirs counts once."""
-        return int(global_sum(self._formulation.comm, int(self.fixes_potential.sum())))
+    def open_row_count(self) -> int:
+        """How many, on all ranks; a corner of two reservoirs counts once."""
+        return int(global_sum(self._formulation.comm, int(self.open_rows.sum())))
 
     @property
-    def _potentials(self) -> list[_Reservoir]:
-        return [reservoir for reservoir in self._reservoirs if reservoir.component >= self._formulation.n]
+    def _feeding(self) -> list[_Reservoir]:
+        """Reservoirs that hold the unknown in the row of a mass balance: matter passes there."""
+        rows = range(self._formulation.block)[self._formulation.mass_rows]
+        return [reservoir for reservoir in self._reservoirs if reservoir.component in rows]
 
     def update(self, time: float, potential_time: float) -> None:
         """Boundary values: concentrations at one time, potentials at another, since mu may stand for the middle of a step."""
         for reservoir in self._reservoirs:
             x = self._formulation.places[:, reservoir.dofs]
             if len(reservoir.dofs):
-                reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(
-                    x, time if reservoir.component < self._formulation.n else potential_time
-                )
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, potential_time if reservoir.of_potential else time)
             reservoir.g.x.scatter_forward()
         self._require_admissible(time)
 
@@ -83,49 +83,73 @@ class Conditions:
         formulation, positive = self._formulation, self._formulation.model.positive
         for reservoir in self._reservoirs:
             values = reservoir.g.x.array[reservoir.dofs]
-            i = reservoir.component % formulation.n
+            name = self._names[reservoir.component % formulation.n]
             bad = ~np.isfinite(values)
-            if reservoir.component < formulation.n and self._names[i] in positive:
-                bad |= (values <= 0) | (values >= 1)
+            if not reservoir.of_potential and name in positive:
+                bad |= (values < 0) | (values > 1) if formulation.potential_rows is None else (values <= 0) | (values >= 1)
             mine = f"{values[bad][0]:.6g}" if bad.any() else None
             found = [value for value in formulation.comm.allgather(mine) if value is not None]
             if found:
-                field = (
-                    f"concentration of {self._names[i]}"
-                    if reservoir.component < formulation.n
-                    else f"chemical potential of {self._names[i]}"
+                field = f"{'chemical potential' if reservoir.of_potential else 'concentration'} of {name}"
+                empty = found[0] in ("0", "-inf")
+                why = (
+                    "a reservoir fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example"
+                    if empty
+                    else "no composition has that"
                 )
-                seconds = time * self._time_unit
-                raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {seconds:g}: no composition has that")
+                raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {why}")
 
     def impose_potentials(self) -> None:
         """Set mu in u to its values in the reservoirs: there it is not F'(c), which lacks the reservoir's own surface term."""
-        self._impose(self._potentials)
+        self._impose([reservoir for reservoir in self._reservoirs if reservoir.of_potential])
 
     def impose_concentrations(self) -> None:
         """Set c in u to its values in the reservoirs: otherwise it would jump there in the first step, however short that is."""
-        self._impose([reservoir for reservoir in self._reservoirs if reservoir.component < self._formulation.n])
+        self._impose([reservoir for reservoir in self._reservoirs if not reservoir.of_potential])
 
     def _impose(self, reservoirs: list[_Reservoir]) -> None:
-        values = self._formulation.u.x.array.reshape(-1, 2 * self._formulation.n)
+        values = self._formulation.u.x.array.reshape(-1, self._formulation.block)
         for reservoir in reservoirs:
             values[reservoir.dofs, reservoir.component] = reservoir.g.x.array[reservoir.dofs]
 
     def imposed_fluxes(self) -> list[tuple[int, Any, Any]]:
-        """(species index, outward flux J.n as UFL, measure) of every boundary with a given flux."""
-        geometry = self._formulation.geometry
-        ds = ufl.Measure("ds", domain=geometry.mesh, subdomain_data=geometry.facet_tags, metadata={"quadrature_degree": 4})
-        x, t = ufl.SpatialCoordinate(geometry.mesh), self._formulation.time
-        return [
-            (self._names.index(name), fem.Constant(geometry.mesh, 1.0) * field.ufl(x, t), ds(geometry.boundaries[boundary]))
-            for boundary, given in self._boundary.items()
-            for name, field in given.flux.items()
-        ]
+        """(species index, outward flux J.n as UFL, measure) of every boundary with a given flux or an exchange."""
+        return [(self._names.index(name), outward, ds) for (name, _), outward, ds in self._imposed]
+
+    @cached_property
+    def _imposed(self) -> list[tuple[tuple[str, str], Any, Any]]:
+        formulation = self._formulation
+        geometry = formulation.geometry
+        # the exchange of a lumped concentration is lumped too: vertices with nothing lose nothing
+        rules = {"flux": {"quadrature_degree": 4}, "exchange": VERTEX_RULE}
+        measures = {
+            kind: ufl.Measure("ds", domain=geometry.mesh, subdomain_data=geometry.facet_tags, metadata=rule) for kind, rule in rules.items()
+        }
+        x, t = formulation.place_and_time["x"], formulation.time
+        one = fem.Constant(geometry.mesh, 1.0)
+        found = []
+        for boundary, given in self._boundary.items():
+            tag = geometry.boundaries[boundary]
+            for name, field in given.flux.items():
+                found.append(((name, boundary), one * field.ufl(x, t), measures["flux"](tag)))
+            for name, exchange in given.exchange.items():
+                found.append(((name, boundary), self._exchanged(self._names.index(name), exchange), measures["exchange"](tag)))
+        return found
+
+    def _exchanged(self, i: int, exchange: Exchange | PotentialExchange) -> Any:
+        """J.n = k (c_i - reference) or k (mu_i - reference)"""
+        formulation = self._formulation
+        x, t = formulation.place_and_time["x"], formulation.time
+        k = fem.Constant(formulation.geometry.mesh, float(exchange.coefficient))
+        if isinstance(exchange, Exchange):
+            return k * (formulation.flux_composition()[i] - exchange.reference.ufl(x, t))
+        mu = formulation.mu(formulation.u)[i] * formulation.model.ratio(x, t)
+        return k * (mu - exchange.potential_reference.ufl(x, t))
 
     def outward_fluxes(self, balance: np.ndarray, dt: float) -> dict[tuple[str, str], float]:
         """Flux through each boundary with a condition, by (species, boundary), from the mass balance (vertices, n) of a step.
 
-        Where mu is fixed, the flux is the reaction of the mass balance, which the boundaries that meet at a vertex share by their areas; so
+        In a reservoir the flux is the reaction of the mass balance, which the boundaries that meet at a vertex share by their areas; so
         all fluxes together balance the mass to round-off.
         """
         comm = self._formulation.comm
@@ -138,41 +162,47 @@ class Conditions:
 
     @cached_property
     def _shares(self) -> dict[tuple[int, str], np.ndarray]:
-        """For each species and boundary with fixed mu: the fraction of each vertex' reaction that belongs to it."""
+        """For each species and boundary with open mass balances: the fraction of each vertex' reaction that belongs to it."""
         formulation = self._formulation
         geometry = formulation.geometry
         ds = ufl.Measure("ds", domain=geometry.mesh, subdomain_data=geometry.facet_tags)
         areas: dict[tuple[int, str], np.ndarray] = {}
-        for reservoir in self._potentials:
+        for reservoir in self._feeding:
             area = formulation.assembled(ufl.TestFunction(formulation.scalar_space) * ds(geometry.boundaries[reservoir.boundary]))
             mark = np.zeros(formulation.vertices)
             mark[reservoir.owned(formulation.vertices)] = 1.0
             # a surface inside the domain has no exterior area: its vertices are its own all the same
-            areas[reservoir.component - formulation.n, reservoir.boundary] = mark * np.maximum(area, np.finfo(float).tiny)
+            areas[reservoir.component % formulation.n, reservoir.boundary] = mark * np.maximum(area, np.finfo(float).tiny)
         totals = {i: sum(area for (j, _), area in areas.items() if j == i) for i, _ in areas}
         return {(i, name): np.divide(area, totals[i], out=np.zeros_like(area), where=area > 0) for (i, name), area in areas.items()}
 
     @cached_property
     def _imposed_totals(self) -> dict[tuple[str, str], Any]:
-        pairs = [(name, boundary) for boundary, given in self._boundary.items() for name in given.flux]
-        return {pair: compile_form(flux * ds) for pair, (_, flux, ds) in zip(pairs, self.imposed_fluxes(), strict=True)}
+        return {pair: compile_form(outward * ds) for pair, outward, ds in self._imposed}
 
     # -- reservoirs -----------------------------------------------------------------------------------------------------------
 
-    def _evaluators(self, boundary: str) -> list[tuple[int, Evaluate]]:
-        """(component of the unknown, its values) for everything that a boundary fixes."""
-        given, n = self._boundary[boundary], self._formulation.n
+    def _evaluators(self, boundary: str) -> list[tuple[int, bool, Evaluate]]:
+        """(component of the unknown, whether it is a potential, its values) for everything that a boundary fixes."""
+        given, formulation = self._boundary[boundary], self._formulation
+        blocks = range(formulation.block)
+        c_rows = blocks[formulation.concentration_rows] if formulation.concentration_rows is not None else None
+        mu_rows = blocks[formulation.potential_rows] if formulation.potential_rows is not None else None
         concentration = [given.concentration.get(name) for name in self._names]
-        found: list[tuple[int, Evaluate]] = []
+        found: list[tuple[int, bool, Evaluate]] = []
         for i, name in enumerate(self._names):
             field, potential = concentration[i], given.chemical_potential.get(name)
-            if field is not None:
-                found.append((i, field.at))
-                if potential is None:
-                    found.append((n + i, self._potential_of(boundary, i, concentration)))
-            if potential is not None:
-                found.append((n + i, potential.at))
+            if field is not None and c_rows is not None:
+                found.append((c_rows[i], False, field.at))
+            if mu_rows is not None and potential is not None:
+                found.append((mu_rows[i], True, self._given_potential(potential)))
+            elif mu_rows is not None and field is not None:
+                found.append((mu_rows[i], True, self._potential_of(boundary, i, concentration)))
         return found
+
+    def _given_potential(self, field: Field) -> Evaluate:
+        """mu in units of RT, which may vary."""
+        return lambda x, t: field.at(x, t) / self._formulation.model.ratio_at(x, t)
 
     def _potential_of(self, boundary: str, i: int, concentration: list[Field | None]) -> Evaluate:
         """mu_i = df/dc_i of a reservoir's composition."""
@@ -183,7 +213,7 @@ class Conditions:
                 f"[boundary.{boundary}] fixes the concentration of '{self._names[i]}' but not of {', '.join(missing)}: its chemical potential "
                 f"depends on the whole composition; give the concentrations of all species, or chemical_potential = {{ {self._names[i]} = ... }}"
             )
-        return lambda x, t: self._density.potential(np.array([field.at(x, t) for field in fields]))[i]
+        return lambda x, t: self._formulation.potential_of(np.array([field.at(x, t) for field in fields]), x, t)[i]
 
     def _require_exterior(self) -> None:
         """A flux or a wall energy inside the domain would be integrated nowhere."""
@@ -192,23 +222,26 @@ class Conditions:
         mesh.topology.create_connectivity(mesh.topology.dim - 1, mesh.topology.dim)
         exterior = exterior_facet_indices(mesh.topology)
         for name, given in self._boundary.items():
-            if not (given.flux or given.wetting):
+            if not (given.flux or given.exchange or given.wetting):
                 continue
             owned = mesh.topology.index_map(mesh.topology.dim - 1).size_local
             facets = tags.find(formulation.geometry.boundaries[name])
             if global_sum(formulation.comm, int(np.setdiff1d(facets[facets < owned], exterior).size)):
                 raise InputError(
-                    f"[boundary.{name}] lies inside the domain: a flux or wetting needs the domain's outer boundary; inside, a concentration or "
-                    "chemical_potential can be fixed"
+                    f"[boundary.{name}] lies inside the domain: a flux, exchange or wetting needs the domain's outer boundary; inside, a "
+                    "concentration or chemical_potential can be fixed"
                 )
 
-    def _fixed(self, boundary: str, component: int, evaluate: Evaluate) -> _Reservoir:
+    def _fixed(self, boundary: str, component: int, of_potential: bool, evaluate: Evaluate) -> _Reservoir:
         formulation = self._formulation
         geometry, space, scalar = formulation.geometry, formulation.space, formulation.scalar_space
         facets = geometry.facet_tags.find(geometry.boundaries[boundary])
-        dofs = fem.locate_dofs_topological((space.sub(component), scalar), geometry.mesh.topology.dim - 1, facets)
-        g = fem.Function(scalar)
-        return _Reservoir(boundary, component, g, dofs[1], fem.dirichletbc(g, dofs, space.sub(component)), evaluate)
+        g, facet_dimension = fem.Function(scalar), geometry.mesh.topology.dim - 1
+        if formulation.block == 1:
+            dofs = fem.locate_dofs_topological(space, facet_dimension, facets)
+            return _Reservoir(boundary, component, of_potential, g, dofs, fem.dirichletbc(g, dofs), evaluate)
+        pair = fem.locate_dofs_topological((space.sub(component), scalar), facet_dimension, facets)
+        return _Reservoir(boundary, component, of_potential, g, pair[1], fem.dirichletbc(g, pair, space.sub(component)), evaluate)
 
 
 @dataclass(frozen=True)
@@ -217,6 +250,7 @@ class _Reservoir:
 
     boundary: str
     component: int
+    of_potential: bool
     g: fem.Function
     dofs: np.ndarray  # of g, ghosts included
     condition: Any

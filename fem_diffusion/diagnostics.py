@@ -116,7 +116,8 @@ class _Locator:
         system = self._system
         values = None
         if system.comm.rank == self._root:
-            values = self._weights @ system.u.x.array.reshape(-1, 2 * system.n)[self._dofs]
+            fields = np.column_stack([system.formulation.all_concentrations(), system.potentials()])
+            values = self._weights @ fields[self._dofs]
         return np.asarray(system.comm.bcast(values, root=self._root))
 
 

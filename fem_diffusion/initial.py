@@ -11,7 +11,7 @@ from dolfinx import fem
 from .errors import InputError
 from .expression import noise
 from .field import Field, Noise
-from .formulation import VERTEX_RULE, ConcentrationPotential
+from .formulation import VERTEX_RULE, Formulation
 from .parallel import global_max, global_min, global_sum
 from .problem import Problem
 
@@ -19,18 +19,21 @@ from .problem import Problem
 TRACE = 1e-10
 
 
-def initial_concentrations(problem: Problem, formulation: ConcentrationPotential, length: float) -> np.ndarray:
+def initial_concentrations(problem: Problem, formulation: Formulation, length: float) -> np.ndarray:
     """c of shape (vertices, n), for a problem in solver units, whose unit of length is `length`. Raises InputError where it is no composition."""
     species = [s for s in problem.species if not s.balance]
     c = np.column_stack([_values(s.initial, problem.seed, stream, formulation) for stream, s in enumerate(species)])
     _require_composition(c, formulation, length)
-    if formulation.model.positive:
-        closed = np.maximum(np.column_stack([c, 1 - c.sum(axis=1)]), TRACE)
-        c = closed[:, :-1] / closed.sum(axis=1, keepdims=True)
-    return c
+    if formulation.potential_rows is None or not formulation.model.positive:
+        return c
+    if not formulation.model.closed:
+        return np.maximum(c, TRACE)
+    closed = np.maximum(np.column_stack([c, 1 - c.sum(axis=1)]), TRACE)
+    filled: np.ndarray = closed[:, :-1] / closed.sum(axis=1, keepdims=True)
+    return filled
 
 
-def _values(initial: Any, seed: int, stream: int, formulation: ConcentrationPotential) -> np.ndarray:
+def _values(initial: Any, seed: int, stream: int, formulation: Formulation) -> np.ndarray:
     x, comm = formulation.x, formulation.comm
     lower = np.array([global_min(comm, row) for row in x])
     extent = max(global_max(comm, row) - low for row, low in zip(x, lower, strict=True))
@@ -54,7 +57,7 @@ def _values(initial: Any, seed: int, stream: int, formulation: ConcentrationPote
     return weighted / total
 
 
-def _at_vertices(field: Field, random: Noise, formulation: ConcentrationPotential) -> np.ndarray:
+def _at_vertices(field: Field, random: Noise, formulation: Formulation) -> np.ndarray:
     """Values at the vertices; where an expression jumps across the seam of a periodic mesh, the mean over the cells of a vertex.
 
     One side's value there would displace the data by half a cell, an error of first order in h.
@@ -68,19 +71,21 @@ def _at_vertices(field: Field, random: Noise, formulation: ConcentrationPotentia
     return formulation.assembled(cellwise * ufl.TestFunction(formulation.scalar_space) * dx) / formulation.volume
 
 
-def _require_composition(c: np.ndarray, formulation: ConcentrationPotential, length: float) -> None:
+def _require_composition(c: np.ndarray, formulation: Formulation, length: float) -> None:
     comm, model = formulation.comm, formulation.model
     if not np.isfinite(global_sum(comm, float(c.sum()))):
         raise InputError("[[species]] initial is not a number somewhere: a logarithm or root of a negative number, or a division by zero")
     composition = model.composition([0.0] * len(model.names))
-    if not any(term.of_fractions(composition) for term in model.free_energy):
+    bounded = any(term.of_fractions(composition) for term in model.free_energy)
+    if not bounded and not model.positive:
         return
+    most, legal = (1.0, "fractions are between 0 and 1") if bounded else (np.inf, "concentrations are not negative")
     for name, values in [*zip(model.names, c.T, strict=True), (f"all ({' + '.join(model.names)})", c.sum(axis=1))]:
-        excess = np.maximum(-values, values - 1)
+        excess = np.maximum(-values, values - most)
         worst = global_max(comm, excess)
         if worst > 1e-12:
             # of equally bad vertices the first one in space: the same on any number of ranks
             bad = np.flatnonzero(excess > worst - 1e-12)
             mine = [(tuple(formulation.x[:, i]), float(values[i]), formulation.place(i, length)) for i in bad]
             _, value, place = min(item for items in comm.allgather([min(mine)] if mine else []) for item in items)
-            raise InputError(f"[[species]] initial of {name} is {value:.6g} at {place}: fractions are between 0 and 1")
+            raise InputError(f"[[species]] initial of {name} is {value:.6g} at {place}: {legal}")

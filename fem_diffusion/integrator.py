@@ -11,6 +11,7 @@ import numpy as np
 from .errors import InputError, StepFailed
 from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
+from .step import StepData
 from .step_size import FAILURE, GROWTH, History, lagrange, next_factor
 from .system import System
 
@@ -73,7 +74,7 @@ class Integrator:
         rate = system.rate_of_change()
         self.time = 0.0
         self._number = 0
-        self._values = system.u.x.array[: system.owned].copy()
+        self._values = system.values()
         self._older = self._values.copy()
         self._history = History([0.0], [system.concentrations.copy()], rate)
         self._energy = system.energy()
@@ -109,9 +110,7 @@ class Integrator:
         ends. Both conserve mass exactly, as sums of states with weights that add up to one.
         """
         system = self.system
-        system.concentrations[:] = self._interpolated(time)
-        system.u.x.scatter_forward()
-        system.relax_potential(time)
+        system.set_concentrations(self._interpolated(time), time)
         yield
         self._restore()
 
@@ -130,7 +129,8 @@ class Integrator:
 
     def _admissible(self, c: np.ndarray) -> bool:
         """Whether this rank's concentrations (vertices, n) have a logarithm where the energy takes one."""
-        return not self.system.model.positive or bool((c > 0).all() and (c.sum(axis=1) < 1).all())
+        model = self.system.model
+        return not model.positive or bool((c > 0).all() and (not model.closed or (c.sum(axis=1) < 1).all()))
 
     # -- one step -------------------------------------------------------------------------------------------------------------
 
@@ -160,11 +160,12 @@ class Integrator:
         weights = scheme.weights(ratio) if two_levels else (1.0, -1.0, 0.0)
         order = scheme.order if scheme.levels == 1 or two_levels else 1
         try:
-            result = system.solve_step(self.time, dt, weights, self._values, self._older, self._guess(dt))
+            result = system.solve_step(StepData(self.time, dt, weights, self._history.states[:2], self._values, self._guess(dt)))
         except NotConverged as failure:
             raise _Rejected("newton", str(failure), FAILURE) from None
 
-        if scheme.name != "convex-split" and system.branch.may_have_saddles() and not system.branch.is_minimum():
+        branch = system.branch
+        if branch is not None and scheme.name != "convex-split" and branch.may_have_saddles() and not branch.is_minimum():
             raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE)
         energy = system.energy()
         if not np.isfinite(energy):
@@ -190,7 +191,7 @@ class Integrator:
         change = self._rms(c - self._history.states[0])
         fluxes = self._mean_fluxes(dt, two_levels, ratio)
         self.steady = bool(np.all(change * float(self.settings.end) <= STEADY * dt * np.maximum(spread, 1e-300)))
-        self._older, self._values = self._values, system.u.x.array[: system.owned].copy()
+        self._older, self._values = self._values, system.values()
         self.time, self._number = self._next_time(dt), self._number + 1
         self._history.push(self.time, c.copy())
         self._energy, self._largest_energy, self._spread = energy, max(self._largest_energy, abs(energy)), spread
@@ -214,18 +215,19 @@ class Integrator:
         """The old state moved along the last change, which keeps Newton on the branch that leads on; unless that leaves the admissible range."""
         if self._number == 0 or self._accepted_dt is None:
             return self._values
-        guess = self._values + min(dt / self._accepted_dt, GROWTH) * (self._values - self._older)
-        n = self.system.n
-        admissible = self._admissible(guess.reshape(-1, 2 * n)[:, :n])
+        formulation = self.system.formulation
+        guess = formulation.guess(self._values, self._older, min(dt / self._accepted_dt, GROWTH))
+        rows = formulation.concentration_rows
+        admissible = rows is None or self._admissible(guess.reshape(-1, formulation.block)[:, rows])
         return guess if global_sum(self.system.comm, int(not admissible)) == 0 else self._values
 
     def _error(self, dt: float, order: int, spread: np.ndarray) -> float:
         """Largest local error over the species, relative to the spread of each.
 
-        Where a reservoir fixes mu, c follows from it at once and not from a rate: a jump there is no error, and no shorter step makes it less.
+        In a reservoir c is given, or follows from mu at once and not from a rate: a jump there is no error, and no shorter step makes it less.
         """
         error = self._history.local_error(self.time + dt, self.system.concentrations, self.system.scheme, order)
-        estimate = self._rms(np.where(self.system.conditions.fixes_potential, 0.0, error))
+        estimate = self._rms(np.where(self.system.conditions.open_rows, 0.0, error))
         return float(np.max(np.divide(estimate, spread, out=np.zeros_like(estimate), where=estimate > 0)))
 
     def _following(self, dt: float, error: float, order: int) -> float:
@@ -246,7 +248,8 @@ class Integrator:
         return end if abs(self.time + dt - end) <= 1e-12 * end else self.time + dt
 
     def _restore(self) -> None:
-        self.system.set_state(self._values)
+        self.system.set_values(self._values)
+        self.system.formulation.time.value = self.time
 
     # -- scales ---------------------------------------------------------------------------------------------------------------
 

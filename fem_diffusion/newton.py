@@ -75,15 +75,22 @@ class Newton:
     """Solves R(u) = 0.
 
     Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first), or when the last update of
-    the first half of the fields (the concentrations) is a full one and at most snes_stol: convergence is quadratic, so the error then
-    is about its square.
+    the `watched` fields of each block is a full one and at most snes_stol: convergence is quadratic, so the error then is about its square.
 
-    feasible(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns
-    whether it did.
+    limit(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns
+    whether it shortened it, on any rank.
     """
 
-    def __init__(self, operators: Operators, norms: Norms, feasible: Callable[[np.ndarray, np.ndarray], bool] | None) -> None:
-        self.operators, self.norms, self._feasible = operators, norms, feasible
+    def __init__(
+        self,
+        operators: Operators,
+        norms: Norms,
+        limit: Callable[[np.ndarray, np.ndarray], bool] | None,
+        watched: slice = slice(None),
+        **options: Any,
+    ) -> None:
+        self.operators, self.norms, self._limit, self._watched = operators, norms, limit, watched
+        self._defaults = DIRECT | options
         self.snes: PETSc.SNES | None = None
 
     def _build(self) -> None:
@@ -93,12 +100,12 @@ class Newton:
         self._x, self._r = operators.vector(), operators.vector()
         self.snes.setFunction(lambda snes, x, r: operators.residual(x, r), self._r)
         self.snes.setJacobian(lambda snes, x, A, P: operators.jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
-        given = {key for key in DIRECT if options.hasName(key)}
+        given = {key for key in self._defaults if options.hasName(key)}
         if "pc_type" in given:  # MUMPS is not for every preconditioner
             given |= {"ksp_type", "pc_factor_mat_solver_type", "mat_mumps_icntl_14"}
-        self._ours = [key for key in DIRECT if key not in given]
+        self._ours = [key for key in self._defaults if key not in given]
         for key in self._ours:
-            options[key] = DIRECT[key]
+            options[key] = self._defaults[key]
         try:
             self.snes.setFromOptions()
         except PETSc.Error as error:
@@ -109,11 +116,11 @@ class Newton:
 
     def _precheck(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
         direction = y.array_r.copy()
-        changed = self._feasible is not None and self._feasible(x.array_r, direction)
-        if changed:
+        limited = self._limit is not None and self._limit(x.array_r, direction)
+        if self._limit is not None:
             y.array_w[:] = direction
-        self._target = None if changed else x.array_r - direction
-        return changed
+        self._target = None if limited else x.array_r - direction
+        return self._limit is not None
 
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         rtol, atol, stol, max_it = snes.getTolerances()
@@ -127,7 +134,7 @@ class Newton:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS)
         if np.all(residual <= rtol * self._first):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
-        if self._took_full_step(snes) and np.all(self.norms.largest(snes.getSolutionUpdate().array_r)[: self.norms.block // 2] <= stol):
+        if self._took_full_step(snes) and np.all(self.norms.largest(snes.getSolutionUpdate().array_r)[self._watched] <= stol):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_SNORM_RELATIVE)
         return 0 if iteration < max_it else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
 

@@ -93,14 +93,14 @@ class Output:
 
     def _write_field(self, time: float) -> None:
         system = self._system
-        n, names, balance = system.n, system.model.names, system.model.balance
-        values = system.u.x.array.reshape(-1, 2 * n)
-        point = {name: values[:, i] for i, name in enumerate(names)}
+        names, balance = system.model.names, system.model.balance
+        c = system.formulation.all_concentrations()
+        point = {name: c[:, i] for i, name in enumerate(names)}
         if balance is not None:
-            point[balance] = 1 - values[:, :n].sum(axis=1)
-        snapshot = {name: self._series.mesh.at_points(c) for name, c in point.items()}
+            point[balance] = 1 - c.sum(axis=1)
+        snapshot = {name: self._series.mesh.at_points(values) for name, values in point.items()}
         potential = system.scales.factor("J/m^3")
-        point |= {f"mu_{name}": values[:, n + i] * potential for i, name in enumerate(names)}
+        point |= {f"mu_{name}": mu * potential for name, mu in zip(names, system.potentials().T, strict=True)}
         speed = system.scales.factor("m/s")
         cell = {f"flux_{name}": J * speed for name, J in system.cell_fluxes().items()}
         seconds = time * system.scales.time
@@ -156,9 +156,9 @@ class Output:
             "energy_unit": _energy_unit(system.geometry.dimension) if system.given.dimensional else "",
             "solver_scales": {"length": scales.length, "time": scales.time, "energy_density": scales.factor("J/m^3")},
             "scheme": system.scheme.name,
-            "formulation": "(c, mu), lumped P1",
+            "formulation": f"{system.formulation.description} ({system.why_formulation})",
             "mesh": self._mesh,
-            "unknowns": system.formulation.space.dofmap.index_map.size_global * 2 * system.n,
+            "unknowns": system.unknowns,
             "ranks": system.comm.size,
             "steps": len(self._history) - 1,
             "rejected_steps": {cause: getattr(rejections, cause) for cause in ("newton", "error", "energy", "saddle")},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import basix.ufl
@@ -115,71 +116,77 @@ class LocalDensity:
     terms:       of the free energy; those that depend on more than concentrations (electric potential, place) are left out
     composition: names of the species, and of the balance if it has one; its values are not used
 
-    The functions take c of shape (n, ...) and evaluate at g = 0: a gradient term counts in `gradient_coefficients` alone.
+    The functions take c of shape (n, ...) and T/T_ref, by which f is in units of RT/V_m; they evaluate at g = 0: a gradient term counts in
+    `gradient_coefficients` alone.
     `positive` holds the components whose logarithm f takes.
     """
 
     def __init__(self, terms: Sequence[Term], composition: Composition) -> None:
         self.composition = composition
         fields = _fields(composition)
-        densities = [(term, _expanded(_density(term, fields))) for term in terms]
-        kept = [(term, density) for term, density in densities if not _depends_on_more(density, fields)]
+        T = ufl.Constant(_LINE)
+        densities = [(term, _expanded(_density(term.at_temperature(T), fields))) for term in terms]
+        kept = [(term, density) for term, density in densities if not _depends_on_more(density, fields, T)]
         self.terms = tuple(term for term, _ in kept)
         self.positive = frozenset(name for term in self.terms for name in term.positive(fields))
 
-        self._arguments = [ufl.Constant(_LINE) for _ in range(2 * len(fields))]
-        variables = [ufl.variable(argument) for argument in self._arguments]
+        self._arguments = [*(ufl.Constant(_LINE) for _ in range(2 * len(fields))), T]
+        variables = [ufl.variable(argument) for argument in self._arguments[:-1]]
         self._variables = {"c": variables[: len(fields)], "g": variables[len(fields) :]}
         numbers = dict(zip(fields, self._variables["c"], strict=True))
         numbers |= {ufl.grad(ci): ufl.as_vector([g]) for ci, g in zip(fields, self._variables["g"], strict=True)}
         self._density = ufl.replace(ufl.as_ufl(sum(density for _, density in kept)), numbers)
         self._functions: dict[str, PointwiseFunction] = {}
 
-    def value(self, c: ArrayLike) -> Array:
+    def value(self, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
         """f, (...)"""
-        return self._derivative("", c)
+        return self._derivative("", c, ratio)
 
-    def potential(self, c: ArrayLike) -> Array:
+    def potential(self, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
         """df/dc_i, (n, ...)"""
-        return self._derivative("c", c)
+        return self._derivative("c", c, ratio)
 
-    def hessian(self, c: ArrayLike) -> Array:
+    def hessian(self, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
         """d2f/dc_i dc_j, (n, n, ...)"""
-        return self._derivative("cc", c)
+        return self._derivative("cc", c, ratio)
 
-    def third(self, c: ArrayLike) -> Array:
+    def third(self, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
         """d3f/dc_i dc_j dc_k, (n, n, n, ...)"""
-        return self._derivative("ccc", c)
+        return self._derivative("ccc", c, ratio)
 
-    def gradient_coefficients(self, c: ArrayLike) -> Array:
+    def gradient_coefficients(self, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
         """kappa_ij = d2f/dg_i dg_j, (n, n, ...)"""
-        return self._derivative("gg", c)
+        return self._derivative("gg", c, ratio)
 
-    def _derivative(self, by: str, c: ArrayLike) -> Array:
+    def _derivative(self, by: str, c: ArrayLike, ratio: ArrayLike) -> Array:
         """The derivative by the variables that the letters of `by` stand for, one index for each letter."""
         if by not in self._functions:
             expressions = [self._density]
             for letter in by:
                 expressions = [_expanded(ufl.diff(expression, v)) for expression in expressions for v in self._variables[letter]]
             self._functions[by] = PointwiseFunction(expressions, self._arguments)
-        n = len(self._arguments) // 2
-        values = self._functions[by]([*np.asarray(c, dtype=float), *np.zeros(n)])
+        n = len(self._variables["c"])
+        values = self._functions[by]([*np.asarray(c, dtype=float), *np.zeros(n), ratio])
         return values.reshape((n,) * len(by) + values.shape[1:])
 
 
-def is_local(term: Term, composition: Composition) -> bool:
-    """Whether the density is a function of the concentrations alone: no gradient, no electric potential, no place."""
-    fields = _fields(composition)
-    density = _expanded(_density(term, fields))
-    has_gradient = any(isinstance(node, classes.Grad) for node in unique_post_traversal(density))
-    return not has_gradient and not _depends_on_more(density, fields)
+def has_gradient(term: Term, composition: Composition) -> bool:
+    """Whether the density depends on a gradient, so that it is not a function of what is at one point."""
+    density = _expanded(_density(term, _fields(composition)))
+    return any(isinstance(node, classes.Grad) for node in unique_post_traversal(density))
 
 
-def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike) -> Array:
-    """L_ij(c), (n, n, ...) for c of shape (n, ...); the values of `composition` are not used."""
+def has_excess(term: Term, composition: Composition) -> bool:
+    """Whether the density is more than the entropy of mixing sum_k a_k x_k ln x_k."""
+    return not isinstance(term.excess(_fields(composition), ufl.Coefficient(_FIELDS)), (int, float))
+
+
+def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
+    """L_ij(c), (n, n, ...) for c of shape (n, ...), at T/T_ref = `ratio`; the values of `composition` are not used."""
     arguments = [ufl.Constant(_LINE) for _ in composition.names]
-    entries = [entry for row in mobility.matrix(composition.with_values(arguments)) for entry in row]
-    values = PointwiseFunction(entries, arguments)(list(np.asarray(c, dtype=float)))
+    T = ufl.Constant(_LINE)
+    entries = [entry for row in mobility.at_temperature(T).matrix(composition.with_values(arguments)) for entry in row]
+    values = PointwiseFunction(entries, [*arguments, T])([*np.asarray(c, dtype=float), ratio])
     n = len(arguments)
     return values.reshape(n, n, *values.shape[1:])
 
@@ -190,17 +197,19 @@ def eigenvalues(matrices: Array) -> Array:
 
 
 def _fields(composition: Composition) -> Composition:
-    """Concentrations that have a gradient, which constants have not."""
-    return composition.with_values([ufl.Coefficient(_FIELDS) for _ in composition.names])
+    """Concentrations that have a gradient, which constants have not, at some place and time."""
+    values = tuple(ufl.Coefficient(_FIELDS) for _ in composition.names)
+    return replace(composition, values=values, x=ufl.SpatialCoordinate(_LINE), t=ufl.Coefficient(_FIELDS))
 
 
 def _density(term: Term, fields: Composition) -> Expr:
     return term.density(fields, ufl.Coefficient(_FIELDS))
 
 
-def _depends_on_more(density: Expr, fields: Composition) -> bool:
+def _depends_on_more(density: Expr, fields: Composition, T: Expr) -> bool:
     numbers = (classes.ConstantValue, classes.MultiIndex, classes.Label)
-    return any(not isinstance(node, numbers) and node not in fields.values for node in traverse_unique_terminals(density))
+    legal = {*fields.values, T}
+    return any(not isinstance(node, numbers) and node not in legal for node in traverse_unique_terminals(density))
 
 
 def _expanded(expression: Expr) -> Expr:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 import tomli_w
 from pydantic import Field as Default
 from pydantic import field_validator, model_validator
@@ -20,15 +21,17 @@ from pydantic import field_validator, model_validator
 from . import boundary as boundaries
 from .boundary import Boundary
 from .constants import GAS_CONSTANT
+from .diffusivity import Arrhenius, Diffusivity
 from .errors import InputError, did_you_mean
 from .expression import Expression
 from .field import Field, FieldOf
 from .free_energy import Term
 from .mesh import Mesh
 from .mobility import Mobility
+from .reaction import Reaction
 from .record import Record
 from .state import REST, Composition
-from .units import Quantity, Scales, Value, quantities, require_one_system
+from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system
 
 
 class Species(Record):
@@ -36,6 +39,7 @@ class Species(Record):
 
     initial: a number, an expression, or a table of region names
     source:  R_i in d c_i/dt + div J_i = R_i, an expression of x, y, z, t, 1/s
+    diffusivity: m^2/s, a number or { prefactor, activation_energy }, for mobilities that are made of one for each species
     """
 
     label = "[[species]]"
@@ -44,6 +48,7 @@ class Species(Record):
     initial: Annotated[Field, FieldOf("")] | dict[str, Annotated[Field, FieldOf("")]] | None = None
     balance: bool = False
     source: Annotated[Field, FieldOf("1/s")] | None = None
+    diffusivity: Diffusivity | None = None
 
     @field_validator("initial", mode="plain")
     @classmethod
@@ -57,6 +62,8 @@ class Species(Record):
     def _starts(self) -> Self:
         if self.balance and self.initial is not None:
             raise ValueError(f"'{self.name}' is the balance, one minus the others: it takes no initial")
+        if self.balance and self.source is not None:
+            raise ValueError(f"'{self.name}' is the balance, one minus the others: its source follows from theirs")
         if self.name == REST:
             raise ValueError(f"'{REST}' is how the nameless remainder is called: choose another name")
         if self.source is not None and "noise" in self.source.depends_on:
@@ -100,6 +107,15 @@ class Probe(Record):
     at: tuple[Annotated[float, Quantity("m")], ...] = Default(description="its coordinates, at = [x, y]")
 
 
+class Marker(Record):
+    """An inert particle that moves with the lattice (Kirkendall): its displacement becomes columns marker_<name>_x, _y, _z."""
+
+    label = "[[output.marker]]"
+
+    name: str = Default(min_length=1)
+    at: tuple[Annotated[float, Quantity("m")], ...] = Default(description="where it starts, at = [x, y]")
+
+
 class Average(Record):
     """A part of the domain whose mean becomes columns mean_<species>_<name>: a region, or where an expression holds."""
 
@@ -133,6 +149,7 @@ class Output(Record):
     times: int | tuple[Annotated[float, Quantity("s", minimum=0)], ...] = 20
     probe: tuple[Probe, ...] = Default(default=(), description="write [[output.probe]], with double brackets")
     average: tuple[Average, ...] = Default(default=(), description="write [[output.average]], with double brackets")
+    marker: tuple[Marker, ...] = Default(default=(), description="write [[output.marker]], with double brackets")
 
     @field_validator("times", mode="plain")
     @classmethod
@@ -147,7 +164,7 @@ class Output(Record):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        for table, items in (("probe", self.probe), ("average", self.average)):
+        for table, items in (("probe", self.probe), ("average", self.average), ("marker", self.marker)):
             names = [item.name for item in items]
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
@@ -164,7 +181,7 @@ class Problem(Record):
     label = "the problem"
 
     title: str = ""
-    temperature: Annotated[float, Quantity("K", positive=True)] | None = None
+    temperature: Annotated[Field, FieldOf("K")] | None = None
     molar_volume: Annotated[float, Quantity("m^3/mol", positive=True)] | None = None
     seed: int = 0
     mesh: Mesh = Default(description="a table [mesh] with a file, or a shape with its size and cells")
@@ -176,6 +193,8 @@ class Problem(Record):
     )
     mobility: Mobility = Default(description="a table [mobility] with a kind")
     boundary: dict[str, Boundary] = {}
+    reaction: tuple[Reaction, ...] = Default(default=(), description="write [[reaction]], with double brackets")
+    formulation: Literal["fractions", "entropy", "potential"] | None = None
     time: Time = Default(description="a table [time] with an end")
     output: Output = Output()
     directory: Path = Default(default=Path("."), exclude=True, description="where the mesh file and a user's own modules are looked for")
@@ -219,8 +238,10 @@ class Problem(Record):
         self._check_names()
         self._check_units()
         self._check_times()
-        for term in self.free_energy:
-            term.check_species(self.composition())
+        composition = self.composition()
+        for plug_in in (*self.free_energy, self.mobility, *self.reaction):
+            plug_in.check_species(composition)
+        _ = self.transport
         return self
 
     def _check_names(self) -> None:
@@ -244,20 +265,13 @@ class Problem(Record):
         composition = self.composition()
         if not any(term.of_fractions(composition) for term in self.free_energy):
             return
-        logarithmic = {name for term in self.free_energy for name in term.positive(composition)}
         given = {name: field.value for name, field in conditions.concentration.items() if not isinstance(field.value, Expression)}
         for name, value in given.items():
             if not 0 <= value <= 1:
                 raise InputError(f"[boundary.{boundary}] concentration of {name} = {value:g}: fractions are between 0 and 1")
-            if name in logarithmic and not value and name not in conditions.chemical_potential:
-                raise InputError(
-                    f"[boundary.{boundary}] concentration of {name} = 0: the chemical potential of nothing is minus infinity, and a reservoir fixes "
-                    "it: give a small fraction, 1e-6 for example"
-                )
-        total, closing = float(sum(given.values())), self.balance or REST
-        if total > 1 or (total == 1 and closing in logarithmic and not conditions.chemical_potential):
-            most = "at most 1" if closing not in logarithmic else "less than 1: a reservoir without any of the rest has no finite potential"
-            raise InputError(f"[boundary.{boundary}] concentrations: the sum is {total:g}, and must be {most}")
+        total = float(sum(given.values()))
+        if total > 1 + 1e-12:
+            raise InputError(f"[boundary.{boundary}] concentrations: the sum is {total:g}, and must be at most 1")
 
     def _check_times(self) -> None:
         late = [t for t in self.output.times if t > self.time.end] if isinstance(self.output.times, tuple) else []
@@ -270,13 +284,13 @@ class Problem(Record):
         )
         if not self.dimensional:
             self._check_no_units()
-        elif self.thermal_energy_density is None:
+        elif not self.thermal:
             needs = [
                 term.label
                 for term in self.free_energy
                 if term.positive(self.composition()) or hasattr(term, "interaction") or any(q.unit == "J/mol" for _, q in quantities(term))
             ]
-            needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.mobility)) else []
+            needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.transport)) else []
             if needs:
                 missing = " and ".join(n for n in ("temperature", "molar_volume") if getattr(self, n) is None)
                 raise InputError(f"{needs[0]} is in units of RT/V_m: give {missing} at the top of the problem")
@@ -288,10 +302,11 @@ class Problem(Record):
                 f"units and plain numbers are mixed: [mesh] unit = '{self.mesh.unit}' is a unit, time.end = {_shown(self.time.end)} has none; "
                 "give all quantities a unit, or remove unit"
             )
-        for name in ("temperature", "molar_volume"):
-            if getattr(self, name) is not None:
+        varies = self.temperature is not None and isinstance(self.temperature.value, Expression)
+        for name, value in (("temperature", None if varies else self.temperature), ("molar_volume", self.molar_volume)):
+            if value is not None:
                 raise InputError(
-                    f"{name} = {_shown(getattr(self, name))}: without units energies are in units of RT/V_m, and chi = Omega/RT already contains "
+                    f"{name} = {_shown(value)}: without units energies are in units of RT/V_m, and chi = Omega/RT already contains "
                     "it: remove it, or give all quantities a unit"
                 )
 
@@ -312,31 +327,48 @@ class Problem(Record):
         return any(value.dimensional for _, value in quantities(dict(self)) if value.unit != "rad")
 
     @property
-    def thermal_energy_density(self) -> float | None:
-        """RT/V_m, J/m^3, where temperature and molar volume are given."""
-        if self.temperature is None or self.molar_volume is None:
+    def transport(self) -> Mobility:
+        """The mobility with the diffusivities that stand at the species."""
+        given = {s.name: s.diffusivity for s in self.species if s.diffusivity is not None}
+        return self.mobility.with_diffusivities(given, self.composition())
+
+    @property
+    def thermal(self) -> bool:
+        """Whether RT/V_m is known."""
+        return self.temperature is not None and self.molar_volume is not None
+
+    def reference_temperature(self, centre: np.ndarray) -> float | None:
+        """The temperature at the start and at `centre` (3,), in kelvin; InputError where it is none."""
+        if self.temperature is None:
             return None
-        return GAS_CONSTANT * self.temperature / self.molar_volume
+        T = float(self.temperature.at(np.reshape(centre, (3, 1)), 0.0)[0])
+        if not (math.isfinite(T) and T > 0):
+            raise InputError(f"temperature = '{self.temperature.text}' is {T:g} in the middle of the domain at the start: it must be positive")
+        return T
 
-    def scales(self, extent: float) -> Scales:
-        """Units in which this problem's numbers are of order one; `extent` is the domain's largest, in metres.
+    def scales(self, extent: float, centre: np.ndarray) -> Scales:
+        """Units in which this problem's numbers are of order one; `extent` is the domain's largest, in metres, `centre` (3,) its middle.
 
-        Energy density RT/V_m (or the largest given), length sqrt(kappa / energy density) (or the extent), time length^2/diffusivity.
+        Temperature T_ref in the middle at the start, energy density RT_ref/V_m (or the largest given), length sqrt(kappa / energy density)
+        (or the extent), time length^2/diffusivity.
         """
+        T = self.reference_temperature(centre)
         if not self.dimensional:
             return Scales()
-        given = list(quantities({"free_energy": self.free_energy, "mobility": self.mobility}))
+        transport = self.transport if T is None else self.transport.model_copy(update={n: _isothermal(v, T) for n, v in self.transport})
+        given = list(quantities({"free_energy": self.free_energy, "mobility": transport}))
 
         def largest(unit: str) -> float | None:
             return max((float(value) for _, value in given if value.unit == unit and value > 0), default=None)
 
-        energy_density = self.thermal_energy_density or largest("J/m^3") or 1.0
+        energy_density = GAS_CONSTANT * T / self.molar_volume if T and self.molar_volume else largest("J/m^3") or 1.0
         kappa, diffusivity, mobility = largest("J/m"), largest("m^2/s"), largest("m^5/(J*s)")
         length = math.sqrt(kappa / energy_density) if kappa else extent
         if diffusivity is None and mobility is not None:
             diffusivity = mobility * energy_density
         time = length**2 / diffusivity if diffusivity else float(self.time.end)
-        return Scales.of(length, time, energy_density, amount=length**3 / self.molar_volume if self.molar_volume else 1.0)
+        amount = length**3 / self.molar_volume if self.molar_volume else 1.0
+        return Scales.of(length, time, energy_density, amount, temperature=T or 1.0)
 
     @property
     def own_modules(self) -> dict[str, Path]:
@@ -358,7 +390,16 @@ class Problem(Record):
         return tomli_w.dumps(table)
 
 
-def _shown(value: float) -> str:
+def _isothermal(value: Any, T: float) -> Any:
+    """Arrhenius' laws as the diffusivities at T kelvin."""
+    if isinstance(value, Arrhenius):
+        return Value(float(value.prefactor * math.exp(-value.activation_energy / (GAS_CONSTANT * T))), "m^2/s", dimensional=True)
+    if isinstance(value, Mapping):
+        return {key: _isothermal(item, T) for key, item in value.items()}
+    return value
+
+
+def _shown(value: Any) -> str:
     """A quantity as the user wrote it."""
     return getattr(value, "text", f"{value:g}")
 
@@ -367,10 +408,10 @@ def _plain(data: Any) -> Any:
     """Records as tables, quantities and expressions as the user wrote them; what is not given is left out."""
     if isinstance(data, Value):
         return data.text if data.dimensional else float(data)
-    if isinstance(data, Field):
-        return _plain(data.value)
     if isinstance(data, Expression):
         return data.text
+    if isinstance(data, HasQuantities):
+        return _plain(data.value)
     if isinstance(data, Record):
         kind = {"kind": _kind(data)} if isinstance(data, (Term, Mobility)) else {}
         return kind | {name: _plain(value) for name, value in data if value is not None and value != {} and value != ()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Expr = Any  # a UFL expression, or a number or array where thermodynamics evaluates the same formula
@@ -18,11 +18,14 @@ class Composition(Sequence[Expr]):
     names:    of the n independent species
     values:   their concentrations
     balance:  name of the closing species, or None where the rest has no name
+    x, t:     where and when, in solver units: the coordinates as UFL, the time as a number or UFL
     """
 
     names: tuple[str, ...]
     values: tuple[Expr, ...]
     balance: str | None = None
+    x: Expr = None
+    t: Expr = 0.0
 
     def __getitem__(self, key: Any) -> Expr:
         """c[0], or c["Ag"]; the balance species goes by its name."""
@@ -55,4 +58,4 @@ class Composition(Sequence[Expr]):
         return closed
 
     def with_values(self, values: Sequence[Expr]) -> Composition:
-        return Composition(self.names, tuple(values), self.balance)
+        return replace(self, values=tuple(values))

@@ -9,7 +9,8 @@ from typing import Any
 
 import basix
 import numpy as np
-from dolfinx import fem
+import ufl
+from dolfinx import fem, la
 from mpi4py import MPI
 
 from . import compat, thermodynamics
@@ -17,15 +18,18 @@ from .branch import Branch
 from .conditions import Conditions
 from .errors import InputError, did_you_mean
 from .field import Field
-from .formulation import ConcentrationPotential, Model
-from .free_energy import WallEnergy
+from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, parts
+from .free_energy import ExternalPotential, WallEnergy
 from .initial import initial_concentrations
-from .mesh import Geometry, build
+from .mesh import Geometry, build, obtuse
 from .newton import Converged, Newton, Norms, NotConverged
 from .operators import AssembledOperators, compile_expression, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity
+from .predictor import Predictor, may_predict
 from .problem import Problem
+from .state import Composition
+from .step import StepData
 from .time_scheme import SCHEMES
 from .units import in_solver_units
 
@@ -36,39 +40,82 @@ class System:
     def __init__(self, problem: Problem, comm: MPI.Comm = MPI.COMM_WORLD) -> None:
         self.given, self.comm = problem, comm
         geometry = build(problem.mesh, problem.directory, comm)
-        self.scales = problem.scales(_extent(geometry))
+        extent, centre = _extent(geometry)
+        self.scales = problem.scales(extent, centre)
         self.geometry = _in_units_of(geometry, self.scales.length)
         self.problem = in_solver_units(problem, self.scales)
         _check_boundary_names(problem, geometry)
 
-        self.local_density = LocalDensity(self.problem.free_energy, self.problem.composition())
+        self.composition = self.problem.composition()
+        self.local_density = LocalDensity(self.problem.free_energy, self.composition)
         self.model = self._model()
         self.scheme = SCHEMES[problem.time.scheme]()
-        self.formulation = ConcentrationPotential(self.model, self.geometry, self.scheme)
+        chosen, self.why_formulation = choose(self.model, self._facts(), problem.formulation)
+        self.formulation = chosen(self.model, self.geometry, self.scheme, self.local_density)
         self.n, self.u, self.volume = self.formulation.n, self.formulation.u, self.formulation.volume
-        self.owned = self.formulation.vertices * 2 * self.n
 
-        self.conditions = Conditions(self.problem, self.formulation, self.local_density, self.scales.time)
-        self.branch = Branch(self.problem, self.formulation, self.conditions, self.local_density)
+        self.conditions = Conditions(self.problem, self.formulation, self.scales.time)
+        self.branch = Branch(self.problem, self.formulation, self.conditions, self.local_density) if self._has_branches else None
         residual = self.formulation.residual(self.conditions.imposed_fluxes())
         self.operators = AssembledOperators(self.u, residual, self.formulation.jacobian(residual), self.conditions.fixed)
-        self.newton = Newton(self.operators, Norms(comm, self.volume, 2 * self.n), self._feasible if self.model.positive else None)
-        self._energy = compile_form(self.formulation.energy.value(self.u))
+        self.newton = Newton(self.operators, Norms(comm, self.volume, self.formulation.block), self._limit(), self._watched)
+        self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
+        self._energy = compile_form(self.formulation.free_energy())
         self._dissipation = compile_form(self.formulation.dissipation())
+        self._require_temperature()
 
     # -- set-up ---------------------------------------------------------------------------------------------------------------
 
     def _model(self) -> Model:
         problem = self.problem
-        source = {s.name: _source(s.source) for s in problem.species if s.source is not None}
+        temperature = problem.temperature if problem.temperature is not None and problem.temperature.depends_on else None
         return Model(
             names=problem.names,
             free_energy=problem.free_energy,
-            mobility=problem.mobility,
+            mobility=problem.transport,
             balance=problem.balance,
             surface_energy={name: (self._wall(b.wetting.contact_angle),) for name, b in problem.boundary.items() if b.wetting is not None},
-            source=source,
+            source=_sources(problem, temperature),
+            temperature=temperature,
         )
+
+    def _facts(self) -> Facts:
+        problem = self.problem
+        return Facts(
+            one_state=self.scheme.name in ("backward-euler", "bdf2"),
+            fixes_potential=any(b.chemical_potential for b in problem.boundary.values()),
+            fixes_nothing=any(_is_zero(field) for b in problem.boundary.values() for field in b.concentration.values()),
+            risks_negative=lambda: self._starts_empty() and obtuse(self.geometry),
+        )
+
+    def _starts_empty(self) -> bool:
+        """Whether some fraction is zero somewhere at the start."""
+        probe = Fractions(self.model, self.geometry, self.scheme, self.local_density)
+        c = initial_concentrations(self.problem, probe, self.scales.length)
+        return global_min(self.comm, np.column_stack([c, 1 - c.sum(axis=1)])) < 1e-12
+
+    @property
+    def _has_branches(self) -> bool:
+        return isinstance(self.formulation, ConcentrationPotential)
+
+    @property
+    def _watched(self) -> slice:
+        """The fields whose update tells convergence: concentrations where they are unknowns."""
+        return self.formulation.concentration_rows or slice(None)
+
+    def _limit(self) -> Callable[[np.ndarray, np.ndarray], bool] | None:
+        if isinstance(self.formulation, Entropy):
+            return self.formulation.limit
+        return self._keep_positive if isinstance(self.formulation, ConcentrationPotential) and self.model.positive else None
+
+    def _require_temperature(self) -> None:
+        """T must be positive everywhere at the start."""
+        if self.model.temperature is None:
+            return
+        T = self.model.temperature.at(self.formulation.x, 0.0)
+        worst = global_min(self.comm, np.where(np.isfinite(T), T, -np.inf))
+        if not worst > 0:
+            raise InputError(f"temperature = '{self.model.temperature.text}' is {worst * self.scales.temperature:g} somewhere: it must be positive")
 
     def _wall(self, contact_angle: float) -> WallEnergy:
         """Young's law: sigma cos(theta) between the two phases of the binary."""
@@ -76,9 +123,7 @@ class System:
         if phases is None:
             raise InputError("[boundary] wetting needs two phases, and this free energy has no binodal")
         a, b = phases
-        binary = thermodynamics.BinaryThermodynamics.of(
-            self.problem.free_energy, self.problem.mobility, self.problem.composition(), (a + b) / 2
-        )
+        binary = thermodynamics.BinaryThermodynamics.of(self.problem.free_energy, self.problem.transport, self.composition, (a + b) / 2)
         if not binary.interface_energy:
             raise InputError("[boundary] wetting needs an interface: add a [[free_energy]] with kind = 'Gradient'")
         return WallEnergy(strength=binary.interface_energy * float(np.cos(contact_angle)), a=a, b=b)
@@ -86,71 +131,114 @@ class System:
     # -- states ---------------------------------------------------------------------------------------------------------------
 
     @property
-    def fields(self) -> np.ndarray:
-        """The owned unknowns as an array (vertices, 2n): c_1..c_n, mu_1..mu_n; a view."""
-        return self.formulation.fields
+    def owned(self) -> int:
+        """How many unknowns this rank owns."""
+        return self.formulation.owned
 
     @property
     def concentrations(self) -> np.ndarray:
-        """(vertices, n), a view."""
+        """c at the owned vertices, (vertices, n)."""
         return self.formulation.concentrations
 
-    def set_state(self, values: np.ndarray, function: fem.Function | None = None) -> None:
+    @property
+    def fields(self) -> np.ndarray:
+        """The owned unknowns, (vertices, block); a view."""
+        return self.formulation.fields
+
+    def potentials(self) -> np.ndarray:
+        """mu at all vertices of this rank, ghosts included, (vertices + ghosts, n), in units of RT_ref/V_m."""
+        formulation = self.formulation
+        ratio = self.model.ratio_at(formulation.places, float(formulation.time.value))
+        scaled: np.ndarray = formulation.all_potentials() * ratio[:, None]
+        return scaled
+
+    @property
+    def unknowns(self) -> int:
+        """On all ranks."""
+        return int(self.formulation.space.dofmap.index_map.size_global) * self.formulation.block
+
+    def values(self) -> np.ndarray:
+        """The owned unknowns, flat; a copy."""
+        copied: np.ndarray = self.u.x.array[: self.owned].copy()
+        return copied
+
+    def set_values(self, values: np.ndarray, function: fem.Function | None = None) -> None:
         """Put owned unknowns (flat) into u, or another function, on all ranks that need them."""
         function = function or self.u
         function.x.array[: self.owned] = values
         function.x.scatter_forward()
 
+    def set_concentrations(self, c: np.ndarray, time: float) -> None:
+        """Put concentrations (vertices, n) into u, and the chemical potentials that belong to them."""
+        self.formulation.time.value = time
+        self.formulation.set_concentrations(c)
+        self.relax_potential(time)
+
     def initialise(self) -> None:
         """The initial concentrations, and the chemical potentials that belong to them."""
-        self.concentrations[:] = initial_concentrations(self.problem, self.formulation, self.scales.length)
-        self.u.x.scatter_forward()
+        self.formulation.time.value = 0.0
+        self.formulation.set_concentrations(initial_concentrations(self.problem, self.formulation, self.scales.length))
         self.conditions.update(0.0, 0.0)
         self.conditions.impose_concentrations()
         self.relax_potential(0.0)
+        self.conditions.impose_potentials()
 
     def relax_potential(self, time: float) -> None:
-        """Set mu to F'(c) at the present c."""
+        """Set mu to F'(c) at the present c, where it is an unknown beside c."""
         formulation = self.formulation
         self.conditions.update(time, time)
         formulation.time.value = time
-        self.set_state(self.u.x.array[: self.owned], formulation.u_old)
-        formulation.dt.value = 0.0
-        for weight in formulation.a:
-            weight.value = 0.0
-        self._update_mu()
+        formulation.dt.value = formulation.a0.value = 0.0
+        if isinstance(formulation, ConcentrationPotential):
+            self.set_values(self.values(), formulation.u_old)
+            self._update_mu()
 
     def rate_of_change(self) -> np.ndarray:
         """dc/dt of a relaxed state, shape (vertices, n)."""
         self.formulation.dt.value = 1.0
-        return -self.operators.balance().reshape(-1, 2 * self.n)[:, self.n :] / self.volume[:, None]
+        return -self._balance()[:, self.formulation.mass_rows] / self.volume[:, None]
+
+    def _balance(self) -> np.ndarray:
+        """The residual at u, (vertices, block)."""
+        return self.operators.balance().reshape(-1, self.formulation.block)
 
     def _update_mu(self) -> None:
-        defect = self.operators.balance().reshape(-1, 2 * self.n)[:, : self.n]
-        self.fields[:, self.n :] += defect / self.volume[:, None]
+        defect = self._balance()[:, : self.n]
+        self.formulation.fields[:, self.n :] += defect / self.volume[:, None]
         self.u.x.scatter_forward()
         self.conditions.impose_potentials()
 
     # -- one step -------------------------------------------------------------------------------------------------------------
 
-    def solve_step(
-        self, time: float, dt: float, weights: tuple[float, float, float], old: np.ndarray, older: np.ndarray, guess: np.ndarray
-    ) -> Converged:
-        """Solve the step from `time` to time + dt, leaving it in u. Raises NotConverged with the place of the worst residual."""
+    def solve_step(self, step: StepData) -> Converged:
+        """Solve a step, leaving it in u. Raises NotConverged with the place of the worst residual."""
         formulation = self.formulation
-        self.set_state(old, formulation.u_old)
-        self.set_state(older, formulation.u_older)
-        formulation.dt.value = dt
-        formulation.time.value = time + self.scheme.source_at * dt
-        for constant, weight in zip(formulation.a, weights, strict=True):
-            constant.value = weight
-        self.conditions.update(time + dt, time + self.scheme.source_at * dt)
+        self.set_values(step.values, formulation.u_old)
+        self.prepare(formulation, self.conditions, step)
+        guess, predicted = step.guess, False
+        if self.predictor is not None and self.predictor.is_needed(step.states[0]):
+            guess, predicted = self.predictor.guess(step), True
         try:
-            return self.newton.solve(guess)
+            result = self.newton.solve(guess)
+            if self.predictor is not None and not predicted and self.predictor.has_locked(step.states[0]):
+                result = self.newton.solve(self.predictor.guess(step))
         except NotConverged as error:
             raise NotConverged(f"{error}; {self._worst_place()}") from None
+        if self.predictor is not None and self.predictor.has_locked(step.states[0]):
+            raise NotConverged(f"a region has emptied at once, which is a locked state and no solution; {self._worst_place()}")
+        return result
 
-    def _feasible(self, x: np.ndarray, y: np.ndarray) -> bool:
+    def prepare(self, formulation: Formulation, conditions: Conditions, step: StepData) -> None:
+        """Put a step's data into a formulation's constants and boundary values."""
+        at = step.time + self.scheme.source_at * step.dt
+        formulation.dt.value, formulation.time.value, formulation.a0.value = step.dt, at, step.weights[0]
+        a0, _, a2 = step.weights
+        before = step.states[0] + a2 / a0 * (step.states[0] - step.states[-1])
+        formulation.c_before.x.array[: formulation.vertices * formulation.n] = before.ravel()
+        formulation.c_before.x.scatter_forward()
+        conditions.update(step.time + step.dt, at)
+
+    def _keep_positive(self, x: np.ndarray, y: np.ndarray) -> bool:
         """Keep positive components positive: Newton's update is followed in concentrations, vertex by vertex, by at most nine tenths of
         the way to a bound; where that changes anything, mu is made to fit the new c.
 
@@ -160,7 +248,7 @@ class System:
         c, target = positions[:, : self.n], positions[:, : self.n] - updates[:, : self.n]
         closed = np.column_stack([c, 1 - c.sum(axis=1)])
         goal = np.column_stack([target, 1 - target.sum(axis=1)])
-        bounded = np.array([name in self.model.positive for name in self.model.composition(list(c.T)).closed])
+        bounded = np.array([name in self.model.positive for name in self.composition.with_values(list(c.T)).closed])
         short = (goal < 0.1 * closed) & bounded
         rows = short.any(axis=1)
         if global_sum(self.comm, int(rows.sum())) == 0:
@@ -169,11 +257,12 @@ class System:
         if bounded.all():
             limited /= limited.sum(axis=1, keepdims=True)
         target[rows] = limited[:, : self.n]
-        self.fields[:, : self.n] = target
-        self.fields[:, self.n :] = positions[:, self.n :] - updates[:, self.n :]
+        fields = self.formulation.fields
+        fields[:, : self.n] = target
+        fields[:, self.n :] = positions[:, self.n :] - updates[:, self.n :]
         self.u.x.scatter_forward()
         self._update_mu()
-        updates[:] = positions - self.fields
+        updates[:] = positions - fields
         return True
 
     # -- numbers --------------------------------------------------------------------------------------------------------------
@@ -195,32 +284,75 @@ class System:
 
     def outward_fluxes(self, dt: float) -> dict[tuple[str, str], float]:
         """Through each boundary with a condition, by (species, boundary), in the step that u solves."""
-        return self.conditions.outward_fluxes(self.operators.balance().reshape(-1, 2 * self.n)[:, self.n :], dt)
+        return self.conditions.outward_fluxes(self._balance()[:, self.formulation.mass_rows], dt)
 
     @property
     def isolated(self) -> bool:
         """Whether nothing drives the system from outside, so that F cannot rise."""
-        return not self.model.source and not any(b.open for b in self.problem.boundary.values())
+        return not self.model.source and not self._varies_in_time and not any(b.open for b in self.problem.boundary.values())
+
+    @property
+    def _varies_in_time(self) -> bool:
+        """Whether the free energy itself depends on the time."""
+        external = [field for term in self.problem.free_energy if isinstance(term, ExternalPotential) for field in term.potential.values()]
+        return any("t" in field.depends_on for field in [*external, *([self.model.temperature] if self.model.temperature else [])])
+
+    # -- fields in cells ------------------------------------------------------------------------------------------------------
 
     def cell_fluxes(self) -> dict[str, np.ndarray]:
-        """J_i at the midpoint of each owned cell, by species, shape (cells, dimension)."""
-        mesh = self.geometry.mesh
-        cells = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
-        return {name: compat.evaluate(J, mesh, cells)[:, 0, :] for name, J in zip(self.model.names, self._flux_expressions, strict=True)}
+        """The mean J_i of each owned cell, by independent species, shape (cells, dimension)."""
+        return {name: self._in_cells(J) for name, J in zip(self.model.names, self._cell_expressions["fluxes"], strict=True)}
+
+    def cell_dissipation(self) -> np.ndarray:
+        """The mean -sum_i J_i . grad mu_i of each owned cell, (cells,), in units of RT/V_m over time."""
+        return self._in_cells(self._cell_expressions["dissipation"][0])[:, 0]
+
+    def cell_gradients(self) -> dict[str, np.ndarray]:
+        """The gradient of the piecewise linear c_i in the middle of each owned cell, (cells, dimension)."""
+        nodal = self._nodal
+        nodal.x.array[:] = self.formulation.all_concentrations().ravel()
+        return {name: self._in_cells(g) for name, g in zip(self.model.names, self._cell_expressions["gradients"], strict=True)}
 
     @cached_property
-    def _flux_expressions(self) -> list[Any]:
-        midpoint = basix.geometry(self.geometry.mesh.basix_cell()).mean(axis=0, keepdims=True)
-        fluxes = self.formulation.fluxes(self.u, self.formulation.c(self.u))
-        return [compile_expression(J, midpoint) for J in fluxes]
+    def cell_volumes(self) -> np.ndarray:
+        """Of each owned cell."""
+        mesh = self.geometry.mesh
+        space = fem.functionspace(mesh, ("DG", 0))
+        volumes = la.vector(space.dofmap.index_map, 1)
+        fem.assemble_vector(volumes.array, compile_form(ufl.TestFunction(space) * ufl.dx(domain=mesh, metadata={"quadrature_degree": 4})))
+        measured: np.ndarray = volumes.array[: space.dofmap.index_map.size_local].copy()
+        return measured
+
+    def _in_cells(self, expression: Any) -> np.ndarray:
+        mesh = self.geometry.mesh
+        cells = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
+        values: np.ndarray = compat.evaluate(expression, mesh, cells).mean(axis=1)
+        return values
+
+    @cached_property
+    def _nodal(self) -> fem.Function:
+        return fem.Function(self.formulation.c_before.function_space)
+
+    @cached_property
+    def _cell_expressions(self) -> dict[str, list[Any]]:
+        corners = basix.geometry(self.geometry.mesh.basix_cell())
+        middle = corners.mean(axis=0, keepdims=True)
+        formulation = self.formulation
+        # where the mobility is taken at the vertices, so are the fluxes
+        points = corners if isinstance(formulation, Entropy) else middle
+        return {
+            "fluxes": [compile_expression(J, points) for J in formulation.fluxes(self.u, formulation.c(self.u))],
+            "dissipation": [compile_expression(formulation.dissipation_density(), points)],
+            "gradients": [compile_expression(ufl.grad(c), middle) for c in parts(self._nodal)],
+        }
 
     def _worst_place(self) -> str:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
-        residual = np.abs(self.operators.balance().reshape(-1, 2 * self.n) / self.volume[:, None])
+        residual = np.abs(self._balance() / self.volume[:, None])
         residual[~np.isfinite(residual)] = np.inf
         residual[self.conditions.held] = 0.0  # what a reservoir supplies there is no defect
         flat = int(residual.argmax()) if residual.size else 0
-        vertex, component = divmod(flat, 2 * self.n)
+        vertex, component = divmod(flat, self.formulation.block)
         mine = (float(residual.max()) if residual.size else -1.0, self.comm.rank)
         _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
         report = ""
@@ -231,13 +363,33 @@ class System:
         return self.comm.bcast(report, root=rank)
 
 
-def _source(field: Field) -> Callable[[Any, Any, Any], Any]:
-    return lambda c, x, t: field.ufl(x, t)
+def _sources(problem: Problem, temperature: Field | None) -> dict[str, Callable[[Composition], Any]]:
+    """R_i(c) of every species that has a source or takes part in a reaction."""
+
+    def total(name: str) -> Callable[[Composition], Any]:
+        field = next(s.source for s in problem.species if s.name == name)
+        reactions = [reaction for reaction in problem.reaction if reaction.stoichiometry.get(name)]
+
+        def R(c: Composition) -> Any:
+            ratio = 1.0 if temperature is None else temperature.ufl(c.x, c.t)
+            given = [field.ufl(c.x, c.t)] if field is not None else []
+            return sum([reaction.sources(c, ratio)[name] for reaction in reactions], start=sum(given))
+
+        return R
+
+    active = {s.name for s in problem.species if s.source is not None} | {name for r in problem.reaction for name in r.stoichiometry}
+    return {name: total(name) for name in problem.names if name in active}
 
 
-def _extent(geometry: Geometry) -> float:
+def _is_zero(field: Field) -> bool:
+    return not field.depends_on and float(field.value) == 0.0
+
+
+def _extent(geometry: Geometry) -> tuple[float, np.ndarray]:
+    """The largest side of the mesh's bounding box, and its middle (3,)."""
     x, comm = geometry.mesh.geometry.x, geometry.mesh.comm
-    return max(global_max(comm, column) - global_min(comm, column) for column in x.T)
+    lower, upper = (np.array([f(comm, column) for column in x.T]) for f in (global_min, global_max))
+    return float((upper - lower).max()), (lower + upper) / 2
 
 
 def _in_units_of(geometry: Geometry, length: float) -> Geometry:

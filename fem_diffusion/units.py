@@ -128,9 +128,9 @@ class Scales:
     current: float = 1.0  # A
 
     @classmethod
-    def of(cls, length: float, time: float, energy_density: float, amount: float) -> Scales:
-        """From the scales that physics names: m, s, J/m^3, mol."""
-        return cls(length=length, time=time, mass=energy_density * length * time**2, amount=amount)
+    def of(cls, length: float, time: float, energy_density: float, amount: float, temperature: float = 1.0) -> Scales:
+        """From the scales that physics names: m, s, J/m^3, mol, K."""
+        return cls(length=length, time=time, mass=energy_density * length * time**2, amount=amount, temperature=temperature)
 
     def factor(self, unit: str) -> float:
         """How much one solver unit is in the SI unit `unit`."""

@@ -70,7 +70,7 @@ class DrivenSystem(System):
         super().__init__(problem)
 
     def _model(self) -> Model:
-        return replace(super()._model(), source={"A": self._driven_by})
+        return replace(super()._model(), source={"A": lambda c: self._driven_by(c, c.x, c.t)})
 
 
 def spatial_errors(model: tuple[Term, Mobility], shape: str, cells: int, cell_type: str) -> tuple[float, float]:

@@ -25,6 +25,7 @@ from fem_diffusion import (
 )
 from fem_diffusion.integrator import Integrator
 from fem_diffusion.parallel import global_max, global_sum
+from fem_diffusion.step import StepData
 from fem_diffusion.system import System
 
 # (free energy, mobility, kappa, f''(1/2), M(1/2))
@@ -194,7 +195,8 @@ def test_uniform_state_is_a_minimum_up_to_the_growth_time(model: Model, scheme: 
     weights = system.scheme.weights(1.0)
     for factor, minimum in ((0.01, True), (0.999, True), (1.001, False), (100.0, False)):
         dt = factor * critical / growth_rates(model).max()
-        system.solve_step(0.0, dt, weights, uniform, uniform, uniform)
+        c = system.concentrations.copy()
+        system.solve_step(StepData(0.0, dt, weights, [c, c], uniform, uniform))
         assert np.allclose(system.concentrations, 0.5, atol=1e-10)
         assert system.branch.is_minimum() is minimum
         assert minimum or system.branch.may_have_saddles()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fem_diffusion.free_energy import DoubleWell, Gradient, RegularSolution, Term, WallEnergy
 from fem_diffusion.mobility import Constant, Degenerate, Mobility
-from fem_diffusion.pointwise import LocalDensity, PointwiseFunction, is_local, mobility_matrix
+from fem_diffusion.pointwise import LocalDensity, PointwiseFunction, has_gradient, mobility_matrix
 from fem_diffusion.state import Composition
 
 MESH = ufl.Mesh(basix.ufl.element("Lagrange", "interval", 1, shape=(1,)))
@@ -157,7 +157,7 @@ def test_a_density_with_both_parts():
 
 def test_local_terms():
     terms = [DoubleWell(rho=1), WallEnergy(strength=1), Gradient(kappa=1), WholeEnergy(), Field(), Place()]
-    assert [is_local(term, BINARY) for term in terms] == [True, True, False, False, False, False]
+    assert [has_gradient(term, BINARY) for term in terms] == [False, False, True, True, False, False]
     assert LocalDensity(terms, BINARY).terms == tuple(terms[:4])
 
 

@@ -29,6 +29,7 @@ from fem_diffusion import (
 )
 from fem_diffusion.integrator import Integrator, Step
 from fem_diffusion.newton import NotConverged
+from fem_diffusion.step import StepData
 from fem_diffusion.system import System
 
 # --- uphill: a separating mixture between reservoirs at -m+ and m+ (MODELS.md 5.3)
@@ -353,7 +354,7 @@ def test_reservoir_that_is_switched(scheme: str, condition: dict[str, Any], fina
 def test_failed_step_is_not_blamed_on_a_reservoir(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a reservoir supplies is no defect; the vertex that is out of balance is."""
     system, step = half_domain(0.8, Constant(value=1 / (2 * CHI)))
-    steady = system.fields.ravel().copy()
+    steady, steady_c = system.values(), system.concentrations.copy()
 
     def spoil(values: np.ndarray) -> None:
         system.fields[np.isclose(system.formulation.x[0], 0.25), 0] += 1e-3
@@ -362,4 +363,4 @@ def test_failed_step_is_not_blamed_on_a_reservoir(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(system.newton, "solve", spoil)
     with pytest.raises(NotConverged, match=r"at \(0\.25\)"):
-        system.solve_step(step.time, step.dt, (1.0, -1.0, 0.0), steady, steady, steady)
+        system.solve_step(StepData(step.time, step.dt, (1.0, -1.0, 0.0), [steady_c, steady_c], steady, steady))

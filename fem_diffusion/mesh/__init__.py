@@ -6,7 +6,7 @@ end has a vertex that another cell has at the lower end.
 """
 
 from .build import build
-from .geometry import Geometry, statistics
+from .geometry import Geometry, obtuse, statistics
 from .source import Mesh
 
-__all__ = ["Geometry", "Mesh", "build", "statistics"]
+__all__ = ["Geometry", "Mesh", "build", "obtuse", "statistics"]

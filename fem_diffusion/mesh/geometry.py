@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ufl
+from dolfinx import fem
 from dolfinx import mesh as dmesh
 
 from ..parallel import global_max, global_min, global_sum
@@ -64,6 +66,21 @@ def statistics(geometry: Geometry) -> dict[str, Any]:
         "h_mean": global_sum(mesh.comm, float(h.sum())) / cells.size_global,
         "h_max": global_max(mesh.comm, h),
     }
+
+
+def obtuse(geometry: Geometry) -> bool:
+    """Whether some entry of the stiffness matrix beside the diagonal is positive: diffusion can then undershoot zero. Collective.
+
+    On triangles the two angles that face an edge exceed 180 degrees together; on tetrahedra the dihedral angles count.
+    """
+    space = fem.functionspace(geometry.mesh, ("Lagrange", 1))
+    u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
+    stiffness = fem.assemble_matrix(fem.form(ufl.inner(ufl.grad(u), ufl.grad(v)) * ufl.dx))
+    stiffness.scatter_reverse()
+    rows = np.repeat(np.arange(len(stiffness.indptr) - 1), np.diff(stiffness.indptr))
+    owned = rows < space.dofmap.index_map.size_local
+    off_diagonal = stiffness.data[owned & (rows != stiffness.indices)]
+    return bool(global_max(geometry.mesh.comm, off_diagonal) > 1e-9 * global_max(geometry.mesh.comm, stiffness.data))
 
 
 def tags(mesh: dmesh.Mesh, dimension: int, entities: npt.NDArray[np.int32], values: npt.NDArray[Any]) -> dmesh.MeshTags:

@@ -1,6 +1,6 @@
-"""What a free energy and a mobility say before anything is computed: stability, spinodal, binodal, growth rates, interfaces.
+"""Binaries, of one independent concentration c: spinodal, binodal, critical point, growth rates, interfaces.
 
-For binaries (one independent concentration c) except `stability`. All numbers are in the solver's units; `UNITS` names the SI unit of each.
+All numbers are in the solver's units; `UNITS` names the SI unit of each.
 """
 
 from __future__ import annotations
@@ -19,19 +19,14 @@ from scipy.integrate import quad
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit
 
-from .free_energy import Term
-from .mobility import Mobility
-from .pointwise import Array, LocalDensity, eigenvalues, mobility_matrix
-from .state import Composition
+from ..free_energy import Term
+from ..mobility import Mobility
+from ..pointwise import Array, LocalDensity, mobility_matrix
+from ..state import Composition
 
 Interval = tuple[float, float]
 
 _LOGIT_MIN, _LOGIT_MAX = -340.0, 36.7  # 1/c^2 must not overflow; 1 - c must not round to zero
-
-
-def stability(density: LocalDensity, c: ArrayLike) -> Array:
-    """Eigenvalues of d2f/dc_i dc_j in ascending order, (..., n) for c of shape (n, ...): unstable where the first is negative."""
-    return eigenvalues(density.hessian(c))
 
 
 def spinodal(density: LocalDensity) -> list[Interval]:

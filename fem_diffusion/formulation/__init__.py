@@ -1,0 +1,22 @@
+"""The discrete equations: what is unknown at each vertex, and the residual, Jacobian, energy and fluxes as UFL."""
+
+from .base import Formulation
+from .choice import FORMULATIONS, Facts, choose
+from .concentration_potential import ConcentrationPotential
+from .entropy import Entropy
+from .fractions import Fractions
+from .model import VERTEX_RULE, Functional, Model, parts
+
+__all__ = [
+    "FORMULATIONS",
+    "VERTEX_RULE",
+    "ConcentrationPotential",
+    "Entropy",
+    "Facts",
+    "Formulation",
+    "Fractions",
+    "Functional",
+    "Model",
+    "choose",
+    "parts",
+]

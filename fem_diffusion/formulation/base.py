@@ -1,0 +1,238 @@
+"""What every formulation has: one block of unknowns at each vertex, the mass balances, and the numbers that describe a state.
+
+Find the unknowns such that for all continuous, piecewise linear test functions v_i
+
+    (a_0 c_i^{n+1} + a_1 c_i^n + a_2 c_i^{n-1}, v_i)_h - dt (J_i, grad v_i) = dt (R_i, v_i)_h - dt <J_i.n, v_i>
+
+which is a_0 (c_i^{n+1} - c_i^n) + a_2 (c_i^{n-1} - c_i^n) in the first place, since the weights add up to zero: so a state at rest stays to the
+last bit. ( , )_h is the vertex rule. Lumping makes the local energy a function of each vertex' own composition: a logarithm then keeps c inside its
+bounds at every vertex. (Unlumped forms lose bounds in unresolved layers.)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import ufl
+from dolfinx import fem, la
+
+from .. import compat
+from ..errors import InputError, did_you_mean
+from ..free_energy import ExternalPotential
+from ..mesh import Geometry
+from ..operators import compile_form
+from ..pointwise import LocalDensity
+from ..state import Composition, Expr
+from ..time_scheme import TimeScheme
+from .model import VERTEX_RULE, Functional, Model, blocked, gradient_degree, parts, with_constants
+
+
+class Formulation(ABC):
+    """The unknown vector u, one block per vertex, and the equations for it.
+
+    fields_per_species: unknown fields of each species (1 or 2)
+    mass_rows:          position in a block of the mass balances' rows
+    concentration_rows, potential_rows: where c_i and mu_i stand as unknowns, None where they do not
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    fields_per_species: ClassVar[int] = 1
+
+    def __init__(self, model: Model, geometry: Geometry, scheme: TimeScheme, density: LocalDensity) -> None:
+        self.model, self.geometry, self.scheme, self.density = model, geometry, scheme, density
+        mesh = geometry.mesh
+        self.n = len(model.names)
+        self.block = self.fields_per_species * self.n
+        self.space, nodal = blocked(mesh, self.block), blocked(mesh, self.n)
+        self.scalar_space = self.space if self.block == 1 else self.space.sub(0).collapse()[0]
+        self.comm = mesh.comm
+        self.vertices = self.space.dofmap.index_map.size_local
+        self.u, self.u_old = fem.Function(self.space), fem.Function(self.space)
+        self.c_before = fem.Function(nodal)  # c^n + a_2/a_0 (c^n - c^{n-1})
+        self.dt, self.time, self.a0 = (fem.Constant(mesh, 0.0) for _ in range(3))
+        self.place_and_time = {"x": ufl.SpatialCoordinate(mesh), "t": self.time}
+        ratio = model.ratio(**self.place_and_time)
+        self.mobility = with_constants(model.mobility, mesh).at_temperature(ratio)
+        self.energy = Functional(model, geometry, self.space, self.c, ratio)
+        self.lumped = ufl.Measure("dx", domain=mesh, metadata=VERTEX_RULE)
+        self.dx = self._flux_measure()
+
+    def _flux_measure(self) -> Any:
+        degree = max(self.model.mobility.quadrature_degree, gradient_degree(self.geometry.mesh))
+        return ufl.Measure("dx", domain=self.geometry.mesh, metadata={"quadrature_degree": degree})
+
+    # -- equations ------------------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def mass_rows(self) -> slice: ...
+
+    @property
+    def concentration_rows(self) -> slice | None:
+        return None
+
+    @property
+    def potential_rows(self) -> slice | None:
+        return None
+
+    @abstractmethod
+    def c(self, u: Expr) -> Composition:
+        """The concentrations as UFL."""
+
+    @abstractmethod
+    def mu(self, u: Expr) -> tuple[Expr, ...]:
+        """The chemical potentials as UFL, in units of RT."""
+
+    @abstractmethod
+    def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
+        """J_i at the state u, with the mobility at c."""
+
+    def flux_composition(self) -> Composition:
+        """Where the mobility and the sources are evaluated."""
+        return self.c(self.u)
+
+    def residual(self, imposed: Sequence[tuple[int, Expr, Any]] = ()) -> Expr:
+        """The equations of one step, times dt, as a UFL form.
+
+        imposed: (species index, outward flux J.n as UFL, boundary measure) for every boundary with a given flux or exchange
+        """
+        v = parts(ufl.TestFunction(self.space))[self.mass_rows]
+        dm, dx, dt = self.lumped, self.dx, self.dt
+        c, c_before, at = self.c(self.u), parts(self.c_before), self.flux_composition()
+        J = self.fluxes(self.u, at)
+        F = 0
+        for i in range(self.n):
+            F += self.a0 * (c[i] - c_before[i]) * v[i] * dm
+            F -= dt * ufl.inner(J[i], ufl.grad(v[i])) * dx
+        for name, source in self.model.source.items():
+            F -= dt * source(at) * v[self.model.names.index(name)] * dm
+        for i, outward, ds in imposed:
+            F += dt * outward * v[i] * ds
+        return F
+
+    def jacobian(self, residual: Expr) -> Expr:
+        return ufl.derivative(residual, self.u, ufl.TrialFunction(self.space))
+
+    def free_energy(self) -> Expr:
+        """F of the state u as a UFL form."""
+        return self.energy.value(self.c(self.u))
+
+    def dissipation_density(self) -> Expr:
+        """-sum_i J_i . grad mu_i = grad mu . L grad mu"""
+        J = self.fluxes(self.u, self.flux_composition())
+        return -sum(ufl.inner(Ji, ufl.grad(mu)) for Ji, mu in zip(J, self.mu(self.u), strict=True))
+
+    def dissipation(self) -> Expr:
+        """int grad mu . L grad mu dx, the rate at which F falls in an isolated system."""
+        return self.dissipation_density() * self.dx
+
+    # -- states as numbers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def fields(self) -> np.ndarray:
+        """The owned unknowns (vertices, block); a view."""
+        return self.u.x.array[: self.vertices * self.block].reshape(-1, self.block)
+
+    @property
+    def owned(self) -> int:
+        """How many unknowns this rank owns."""
+        return self.vertices * self.block
+
+    @property
+    def concentrations(self) -> np.ndarray:
+        """c at the owned vertices, (vertices, n)."""
+        return self.all_concentrations()[: self.vertices]
+
+    @property
+    def components(self) -> np.ndarray:
+        """All fractions at the owned vertices, what closes their sum to one last, (vertices, n + 1)."""
+        c = self.concentrations
+        return np.column_stack([c, 1 - c.sum(axis=1)])
+
+    @abstractmethod
+    def all_concentrations(self) -> np.ndarray:
+        """c at all vertices of this rank, ghosts included, (vertices + ghosts, n)."""
+
+    @abstractmethod
+    def set_concentrations(self, c: np.ndarray) -> None:
+        """Put concentrations (vertices, n) into u, on all ranks that need them; the potentials may have to be made consistent."""
+
+    @abstractmethod
+    def all_potentials(self) -> np.ndarray:
+        """mu at all vertices of this rank, (vertices + ghosts, n), in units of RT."""
+
+    def limit(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Change Newton's direction y at the iterate x (the update is -y) so that x - y is admissible; whether it had to be shortened."""
+        return False
+
+    @property
+    def limits(self) -> bool:
+        """Whether `limit` does anything."""
+        return False
+
+    def guess(self, values: np.ndarray, older: np.ndarray, factor: float) -> np.ndarray:
+        """Unknowns (flat) from which Newton's method starts: the last ones moved on along their last change, if that is admissible."""
+        return values + factor * (values - older)
+
+    def potential_of(self, c: np.ndarray, x: np.ndarray, t: float) -> np.ndarray:
+        """mu_i = df/dc_i of the local energy at compositions c (n, m) and places x (3, m), in units of RT: (n, m)."""
+        ratio = self.model.ratio_at(x, t)
+        return self.density.potential(c, ratio) + self.external_potential(x, t, ratio)
+
+    def external_potential(self, x: np.ndarray, t: float, ratio: np.ndarray) -> np.ndarray:
+        """The part of mu_i that depends on the place alone, (n, m)."""
+        total = np.zeros((self.n, x.shape[1]))
+        for term in self.model.free_energy:
+            if isinstance(term, ExternalPotential):
+                total += [term.potential_at(name, x, t, ratio) for name in self.model.names]
+        return total
+
+    # -- places and volumes ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Where the owned vertices are, (3, vertices)."""
+        return self.places[:, : self.vertices]
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Where all vertices are, ghosts included: the mesh's own coordinates, the same to the last bit on any number of ranks.
+
+        (`tabulate_dof_coordinates` maps them from a reference cell, with other roundings in every cell.)
+        """
+        mesh, dofs = self.geometry.mesh, self.scalar_space.dofmap.list
+        x = np.zeros((dofs.max(initial=-1) + 1, 3))
+        x[dofs] = mesh.geometry.x[compat.cell_nodes(mesh)[:, : dofs.shape[1]]]
+        return self.geometry.wrap(x.T)
+
+    @cached_property
+    def volume(self) -> np.ndarray:
+        """The part of the domain that belongs to each owned vertex: the row sums of the mass matrix."""
+        return self.assembled(ufl.TestFunction(self.scalar_space) * self.lumped)
+
+    def region_weights(self, region: str) -> np.ndarray:
+        """The part of each vertex' volume that lies in a region; InputError for an unknown name."""
+        regions = self.geometry.regions
+        if region not in regions:
+            legal = did_you_mean(region, regions) or "; it names none: give its surfaces (3D: volumes) physical names in gmsh"
+            raise InputError(f"there is no region '{region}' in the mesh{legal}")
+        dx = ufl.Measure("dx", domain=self.geometry.mesh, subdomain_data=self.geometry.cell_tags, metadata=VERTEX_RULE)
+        return self.assembled(ufl.TestFunction(self.scalar_space) * dx(regions[region]))
+
+    def assembled(self, form: Any) -> np.ndarray:
+        """A form's vector at the owned vertices."""
+        vector = la.vector(self.scalar_space.dofmap.index_map, 1)
+        fem.assemble_vector(vector.array, compile_form(form))
+        vector.scatter_reverse(la.InsertMode.add)
+        return vector.array[: self.vertices].copy()
+
+    def place(self, vertex: int, length: float = 1.0) -> str:
+        """The coordinates of an owned vertex as a user reads them; `length` is that of one solver unit."""
+        size = float(np.abs(self.x).max())
+        x = self.x[: self.geometry.dimension, vertex]
+        return "(" + ", ".join(f"{value * length:.4g}" for value in np.where(np.abs(x) < 1e-12 * size, 0.0, x)) + ")"

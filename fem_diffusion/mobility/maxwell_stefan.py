@@ -1,0 +1,100 @@
+"""Friction between every two components."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ufl
+
+from ..diffusivity import Diffusivity
+from ..errors import InputError
+from ..free_energy.term import require_name, split_pair
+from ..state import Composition, Expr
+from .base import Matrix, MobilityOfForces, total
+
+
+class MaxwellStefan(MobilityOfForces):
+    """Each component is driven by d_i and held by friction with all others (Taylor & Krishna 1993, eq. 2.1.16):
+
+        sum_{j != i} (x_j J_i - x_i J_j)/D_ij = -d_i,     sum_k J_k = 0     (molar-average frame)
+
+    diffusivities: { "A-B" = D_AB } for every pair of components, the balance included
+    stagnant:      the balance, if it stands still: then the fluxes are N_i with N_stagnant = 0 instead of sum_k J_k = 0 (Stefan diffusion,
+                   through a gas that does not dissolve in the liquid). For steady states and for layers that follow at once: what enters
+                   must displace the stagnant component, so in a transient its amount is not conserved, and L is not symmetric.
+
+    With n the balance the first two equations are B J = -d, B_ii = x_i/D_in + sum_{k != i} x_k/D_ik, B_ij = -x_i (1/D_ij - 1/D_in)
+    (eq. 2.1.20-21), and L = B^-1 (diag(x) - x x^T).
+    """
+
+    diffusivities: dict[str, Diffusivity]
+    stagnant: str | None = None
+
+    @property
+    def symmetric(self) -> bool:
+        return self.stagnant is None
+
+    def fluxes_of(self, c: Composition, d: Sequence[Expr]) -> list[Expr]:
+        return _solved(self._friction(c), [-d_i for d_i in d])
+
+    def _friction(self, c: Composition) -> Matrix:
+        """B, n x n, its rows and columns those of the independent species; without the terms from J_n = -sum J where N_n = 0."""
+        D = self.pairs(c)
+        x = c.closed
+        f = {(k, l): 1 / D_kl for pair, D_kl in D.items() for k, l in (pair, pair[::-1])}
+        n = list(x)[-1]
+        B = [[total(x[k] * f[i, k] for k in x if k != i) if i == j else -x[i] * f[i, j] for j in c.names] for i in c.names]
+        if self.stagnant is None:
+            B = [[B_ij + x[i] * f[i, n] for B_ij in row] for i, row in zip(c.names, B, strict=True)]
+        return B
+
+    def pairs(self, c: Composition) -> dict[tuple[str, str], Expr]:
+        """D_kl by pair of component names; InputError unless there is one for each pair."""
+        components = list(c.closed)
+        keys: dict[tuple[str, str], str] = {}
+        for key in self.diffusivities:
+            pair = split_pair(self, key, components)
+            if pair in keys:
+                raise InputError(f"{self.label}: '{keys[pair]}' and '{key}' are the same pair: give it once")
+            keys[pair] = key
+        missing = [f"{k}-{l}" for i, k in enumerate(components) for l in components[i + 1 :] if (k, l) not in keys]
+        if missing:
+            raise InputError(
+                f"{self.label} needs a diffusivity for every pair of species, the balance included; missing: {', '.join(missing)}: "
+                f'add diffusivities = {{ "{missing[0]}" = ... }}'
+            )
+        return {pair: self.diffusivities[key] for pair, key in keys.items()}
+
+    def check_species(self, c: Composition) -> None:
+        if c.balance is None:
+            raise InputError(
+                f"{self.label} needs the component that closes the sum to one by name: add it as a [[species]] with balance = true"
+            )
+        self.pairs(c)
+        if self.stagnant is not None:
+            require_name(self, self.stagnant, c.closed)
+            if self.stagnant != c.balance:
+                raise InputError(
+                    f"{self.label}: stagnant = '{self.stagnant}' must be the balance, which is '{c.balance}': give '{self.stagnant}' "
+                    f"balance = true, and '{c.balance}' an initial value"
+                )
+
+
+def _solved(B: Matrix, r: Sequence[Expr]) -> list[Expr]:
+    """B^-1 r by Gauss' elimination without pivoting, r of UFL vectors or scalars.
+
+    For x >= 0 no pivot vanishes: the principal minors of B are positive. (A minor is the determinant of the same problem with the other
+    species as a medium at rest. Determinants of such drag plus friction are sums of products of x_k/D_kl, by the matrix-tree theorem.)
+    Intermediate results are variables: where UFL walks through a tree, it enters each of them once, instead of 3^n times.
+    """
+    n = len(r)
+    B, r = [list(row) for row in B], list(r)
+    for k in range(n):
+        for i in range(k + 1, n):
+            factor = ufl.variable(B[i][k] / B[k][k])
+            r[i] = ufl.variable(r[i] - factor * r[k])
+            for j in range(k + 1, n):
+                B[i][j] = ufl.variable(B[i][j] - factor * B[k][j])
+    for k in reversed(range(n)):
+        r[k] = ufl.variable(total([r[k], *(-B[k][j] * r[j] for j in range(k + 1, n))]) / B[k][k])
+    return r

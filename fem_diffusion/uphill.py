@@ -1,0 +1,153 @@
+"""Where species diffuse uphill, J_i . grad c_i > 0, and where the mixture is unstable: numbers of a state, none of them assumed of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from mpi4py import MPI
+
+from .parallel import global_max, global_sum
+from .pointwise import Array, LocalDensity, eigenvalues
+from .state import Composition
+
+ROUND_OFF = 1e-10
+"""What counts as zero: a change of c or of mu/RT across a cell, and J_i . grad c_i relative to the largest |J_i| |grad c_i| of the mesh."""
+INSIDE = 1e-8
+"""How near to a vanishing fraction the curvature is taken: its eigenvalues lose as much by cancellation there, sqrt(machine precision)."""
+
+
+@dataclass(frozen=True)
+class UphillMap:
+    """Fluxes against gradients in the cells of this rank, by species; all in solver units.
+
+    comm:         of the mesh
+    volumes:      of the cells, (m,)
+    product:      J_i . grad c_i, (m,), 1/time: negative for diffusion as Fick has it
+    mask:         where species i goes uphill, (m,): J_i . grad c_i is positive beyond round-off
+    flux:         J_i, (m, d)
+    dissipation:  sigma = -sum_i J_i . grad mu_i >= 0, (m,), energy per volume and time
+    """
+
+    comm: MPI.Comm
+    volumes: Array
+    product: Mapping[str, Array]
+    mask: Mapping[str, Array]
+    flux: Mapping[str, Array]
+    dissipation: Array
+
+    @classmethod
+    def of(
+        cls,
+        comm: MPI.Comm,
+        volumes: Array,
+        gradients: Mapping[str, Array],
+        fluxes: Mapping[str, Array],
+        dissipation: Array,
+        balance: str | None = None,
+    ) -> Self:
+        """From grad c_i and J_i, (m, d) by independent species; a named balance has minus their sums. Collective.
+
+        Uniform states and states at equilibrium have no uphill cells, though what round-off leaves of their fluxes has some direction:
+        in a cell of diameter h, |grad c_i| h and the drop of mu, |grad mu| h >= sigma h/|J|, must exceed ROUND_OFF.
+        """
+        gradient, flux = _closed(gradients, balance), _closed(fluxes, balance)
+        h = volumes ** (1 / next(iter(flux.values())).shape[1])
+        driven = h * dissipation > ROUND_OFF * np.sqrt(sum(_length(J) ** 2 for J in fluxes.values()))
+        product, mask = {}, {}
+        for name, J in flux.items():
+            product[name] = np.sum(J * gradient[name], axis=1)
+            largest = global_max(comm, _length(J) * _length(gradient[name]))
+            varies = h * _length(gradient[name]) > ROUND_OFF
+            mask[name] = driven & varies & (product[name] > ROUND_OFF * largest)
+        return cls(comm, volumes, product, mask, flux, dissipation)
+
+    @property
+    def positive(self) -> dict[str, Array]:
+        """J_i . grad c_i where species i goes uphill, zero elsewhere, (m,)"""
+        return {name: np.where(self.mask[name], product, 0.0) for name, product in self.product.items()}
+
+    @property
+    def volume_fractions(self) -> dict[str, float]:
+        """How much of the domain is uphill, by species. Collective."""
+        return {name: float(uphill / total) for name, (uphill, total, _, _) in self._integrals.items()}
+
+    @property
+    def flux_fractions(self) -> dict[str, float]:
+        """int_uphill |J_i| dx / int |J_i| dx by species, zero where nothing flows. Collective."""
+        return {name: float(uphill / total) if total > 0 else 0.0 for name, (_, _, uphill, total) in self._integrals.items()}
+
+    @cached_property
+    def _integrals(self) -> dict[str, Array]:
+        """Volume that is uphill, volume, flux that is uphill, flux."""
+        rows = []
+        for name, J in self.flux.items():
+            amount = self.volumes * _length(J)
+            rows.append([self.volumes @ self.mask[name], self.volumes.sum(), amount @ self.mask[name], amount.sum()])
+        return dict(zip(self.flux, np.asarray(global_sum(self.comm, np.array(rows))), strict=True))
+
+
+def stability_fields(density: LocalDensity, c: Array, ratio: Array | float = 1.0) -> dict[str, Array]:
+    """What the local free energy says of the compositions c (m, n), at T/T_ref = `ratio`, (m,) or a number: arrays (m,) by name.
+
+    curvature:  smallest eigenvalue of H_ij = d2f/dc_i dc_j, in units of RT_ref/V_m
+    spinodal:   1 where it is negative, so that small waves may grow, 0 elsewhere
+    thermodynamic_factor_1..n:  eigenvalues of Gamma = S H V_m/RT, ascending, S = diag(c) - c c^T; only if all components are fractions
+                that have an entropy of mixing (Term.entropy), as Gamma has no meaning for order parameters
+    Fractions nearer than INSIDE to a bound of the free energy are moved there.
+    """
+    inside = _inside(density, np.asarray(c, dtype=float).T)
+    H = density.hessian(inside, ratio)
+    lowest = eigenvalues(H)[..., 0] * ratio
+    fields = {"curvature": lowest, "spinodal": (lowest < 0).astype(float)}
+    if mixes_all(density):
+        for k, factor in enumerate(thermodynamic_factors(inside, H).T, start=1):
+            fields[f"thermodynamic_factor_{k}"] = factor
+    return fields
+
+
+def mixes_all(density: LocalDensity) -> bool:
+    """Whether every component, the closing one too, has an entropy of mixing."""
+    composition = _numbers(density)
+    return set(composition.closed) <= {name for term in density.terms for name in term.entropy(composition)}
+
+
+def thermodynamic_factors(c: Array, hessian: Array) -> Array:
+    """Eigenvalues of Gamma = S H, S = diag(c) - c c^T, for c (n, ...) and H (n, n, ...): ascending, (..., n).
+
+    They are real, those of B^T H B with S = B B^T: B = diag(s) (1 - s s^T/(1 + sqrt(c_0))), s_i = sqrt(c_i), and c_0 = 1 - sum_i c_i.
+    For n = 1 it is c (1-c) f''; in an ideal mixture all are one.
+    """
+    s = np.moveaxis(np.sqrt(c), 0, -1)
+    outer = s[..., :, None] * s[..., None, :]
+    root = np.eye(len(c)) - outer / (1 + np.sqrt(1 - np.sum(c, axis=0)))[..., None, None]
+    values: Array = np.linalg.eigvalsh(root @ (outer * np.moveaxis(hessian, (0, 1), (-2, -1))) @ root)
+    return values
+
+
+def _inside(density: LocalDensity, c: Array) -> Array:
+    """c (n, m) with every component whose logarithm the free energy takes at least INSIDE."""
+    names = list(_numbers(density).closed)
+    bounded = np.array([name in density.positive for name in names])
+    floored = np.where(bounded[:-1, None], np.maximum(c, INSIDE), c)
+    if bounded[-1]:
+        floored /= np.maximum(floored.sum(axis=0) / (1 - INSIDE), 1.0)
+    return floored
+
+
+def _numbers(density: LocalDensity) -> Composition:
+    """A composition of numbers, for questions about names."""
+    return density.composition.with_values([0.0] * len(density.composition.names))
+
+
+def _closed(vectors: Mapping[str, Array], balance: str | None) -> dict[str, Array]:
+    """The vectors by name, with the balance."""
+    return dict(vectors) | ({balance: -sum(vectors.values(), start=np.zeros(()))} if balance is not None else {})
+
+
+def _length(vectors: Array) -> Array:
+    lengths: Array = np.linalg.norm(vectors, axis=1)
+    return lengths
