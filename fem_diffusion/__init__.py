@@ -1,37 +1,73 @@
 """Finite elements for uphill diffusion: a free energy and a mobility make a model."""
 
-from .boundary import Boundary, Wetting
+from .boundary import Boundary, Exchange, PotentialExchange, Wetting
+from .diffusivity import Arrhenius
 from .errors import InputError, StepFailed
-from .free_energy import DoubleWell, FloryHuggins, Gradient, Ideal, PairInteraction, RegularSolution, Term, WallEnergy
+from .free_energy import (
+    NRTL,
+    DoubleWell,
+    ExternalPotential,
+    FloryHuggins,
+    Gradient,
+    Ideal,
+    LatticeGas,
+    Margules,
+    PairInteraction,
+    Quadratic,
+    RedlichKister,
+    RegularSolution,
+    Term,
+    WallEnergy,
+    Wilson,
+)
 from .mesh import Mesh
-from .mobility import Constant, Degenerate, Mobility
-from .problem import Average, Output, Probe, Problem, Species, Time
+from .mobility import Constant, Darken, Degenerate, Fick, MaxwellStefan, Mobility, MobilityOfForces, Onsager, Stirring
+from .problem import Average, Marker, Output, Probe, Problem, Species, Time
+from .reaction import Reaction
 from .run import run
 from .state import Composition
 
 __all__ = [
+    "NRTL",
+    "Arrhenius",
     "Average",
     "Boundary",
     "Composition",
     "Constant",
+    "Darken",
     "Degenerate",
     "DoubleWell",
+    "Exchange",
+    "ExternalPotential",
+    "Fick",
     "FloryHuggins",
     "Gradient",
     "Ideal",
     "InputError",
+    "LatticeGas",
+    "Margules",
+    "Marker",
+    "MaxwellStefan",
     "Mesh",
     "Mobility",
+    "MobilityOfForces",
+    "Onsager",
     "Output",
     "PairInteraction",
+    "PotentialExchange",
     "Probe",
     "Problem",
+    "Quadratic",
+    "Reaction",
+    "RedlichKister",
     "RegularSolution",
     "Species",
     "StepFailed",
+    "Stirring",
     "Term",
     "Time",
     "WallEnergy",
     "Wetting",
+    "Wilson",
     "run",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations, product
 
 import numpy as np
@@ -69,12 +70,10 @@ def sample_compositions(
         special = np.array([corners[list(face)].mean(axis=0) for k in sizes for face in combinations(range(n + 1), k)])
         x = np.vstack([special, _simplex(n, count - len(special))])
         return ((1 - (n + 1) * INSIDE) * x + INSIDE)[:, :n].T
-    low, high = (
-        np.broadcast_to(np.asarray(0.0 if lower is None else lower, dtype=float), n),
-        np.broadcast_to(np.asarray(1.0 if upper is None else upper, dtype=float), n),
-    )
-    unit = np.vstack([np.array(list(product((0.0, 1.0), repeat=n))) if n < 8 else np.empty((0, n)), _cube(n, count - 2**n)])
-    return (low + (high - low) * unit).T
+    low = np.broadcast_to(np.asarray(0.0 if lower is None else lower, dtype=float), n)
+    high = np.broadcast_to(np.asarray(1.0 if upper is None else upper, dtype=float), n)
+    corners = np.array(list(product((0.0, 1.0), repeat=n))) if n < 8 else np.empty((0, n))
+    return (low + (high - low) * np.vstack([corners, _cube(n, count - len(corners))])).T
 
 
 def _simplex(n: int, count: int) -> Array:
@@ -84,10 +83,12 @@ def _simplex(n: int, count: int) -> Array:
 
 
 def _cube(n: int, count: int) -> Array:
-    """Points of the unit cube, (count, n): a grid in one dimension, Halton's sequence in more."""
+    """Points of the unit cube, (count, n): a grid in one dimension, Sobol's sequence in more."""
+    if count < 1:
+        return np.empty((0, n))
     if n == 1:
-        return np.linspace(0.0, 1.0, max(count, 2))[:, None]
-    return np.asarray(qmc.Halton(n, scramble=False).random(max(count, 0)))
+        return np.linspace(0.0, 1.0, count)[:, None]
+    return np.asarray(qmc.Sobol(n, scramble=False).random_base2(math.ceil(math.log2(count)))[:count])
 
 
 def _shown(names: tuple[str, ...], c: Array) -> str:

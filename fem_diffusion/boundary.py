@@ -88,7 +88,9 @@ class Boundary(Record):
         for kind in ("flux", "exchange"):
             for name in getattr(self, kind):
                 if name in self.concentration or name in self.chemical_potential:
-                    raise ValueError(f"'{name}' has both {'a flux' if kind == 'flux' else 'an exchange'} and a fixed value: give one of them")
+                    raise ValueError(
+                        f"'{name}' has both {'a flux' if kind == 'flux' else 'an exchange'} and a fixed value: give one of them"
+                    )
         return self
 
     @property

@@ -18,7 +18,7 @@ from .conditions import Conditions
 from .formulation import ConcentrationPotential
 from .operators import compile_form
 from .parallel import global_max, global_min
-from .pointwise import LocalDensity, eigenvalues, mobility_matrix
+from .pointwise import LocalDensity, LocalMobility, eigenvalues
 from .problem import Problem
 
 
@@ -27,19 +27,20 @@ class Branch:
 
     def __init__(self, problem: Problem, formulation: ConcentrationPotential, conditions: Conditions, density: LocalDensity) -> None:
         self._formulation, self._conditions, self._density = formulation, conditions, density
-        self._mobility, self._composition = problem.transport, problem.composition()
+        self._mobility = LocalMobility(problem.transport, problem.composition())
 
     def may_have_saddles(self) -> bool:
         """Whether the local energy is concave somewhere and dt not far below the growth time M f''^2/(4 kappa) of the fastest mode."""
         formulation = self._formulation
         c = formulation.concentrations.T
-        lowest = global_min(formulation.comm, eigenvalues(self._density.hessian(c))[:, 0])
+        ratio = formulation.model.ratio_at(formulation.x, float(formulation.time.value))
+        lowest = global_min(formulation.comm, eigenvalues(self._density.hessian(c, ratio))[:, 0])
         if lowest >= 0:
             return False
-        kappa = global_min(formulation.comm, eigenvalues(self._density.gradient_coefficients(c))[:, 0])
+        kappa = global_min(formulation.comm, eigenvalues(self._density.gradient_coefficients(c, ratio))[:, 0])
         if kappa <= 0:
             return True
-        mobility = global_max(formulation.comm, eigenvalues(mobility_matrix(self._mobility, self._composition, c))[:, -1])
+        mobility = global_max(formulation.comm, eigenvalues(self._mobility.matrix(c, ratio))[:, -1])
         dt = float(formulation.dt.value) / float(formulation.a0.value)
         return dt * mobility * lowest**2 / (4 * kappa) > 0.9
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .admissible import check_positive, sample_compositions
 from .diagnostics import Columns
+from .errors import InputError
 from .mesh import statistics
 from .parallel import global_max, global_min, global_sum
 from .pointwise import eigenvalues
 from .system import System
-from .thermodynamics import UNITS, BinaryThermodynamics, stability
+from .thermodynamics import UNITS, BinaryThermodynamics
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,10 @@ SHOWN = ("curvature", "spinodal", "binodal", "wavelength", "growth_rate", "inter
 def check(system: System) -> Report:
     """Mesh, composition and, for a binary, its thermodynamics at the mean initial composition. Collective; sets the initial state.
 
-    InputError where a probe or an average is nowhere.
+    InputError where a probe or an average is nowhere, or where the model is ill-posed.
     """
     system.initialise()
+    require_well_posed(system)
     Columns(system)
     mesh = statistics(system.geometry)
     dimensional, scales = system.given.dimensional, system.scales
@@ -49,10 +52,12 @@ def check(system: System) -> Report:
     for name, mean in zip(system.model.names, means, strict=True):
         numbers[f"mean of {name}"] = (float(mean), "")
     if system.n == 1:
-        binary = BinaryThermodynamics.of(system.problem.free_energy, system.problem.transport, system.problem.composition(), float(means[0]))
+        binary = BinaryThermodynamics.of(
+            system.problem.free_energy, system.problem.transport, system.problem.composition(), float(means[0])
+        )
         numbers |= {key: value for key, value in in_problem_units(binary, system).items() if key in SHOWN and value[0] is not None}
         return Report(numbers, _binary_warnings(system, binary, mesh["h_max"]))
-    return Report(numbers, _stability_warnings(system))
+    return Report(numbers, [])
 
 
 def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, tuple[Any, str]]:
@@ -71,7 +76,7 @@ def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, 
 
 
 def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float) -> list[str]:
-    warnings = _stability_warnings(system)
+    warnings: list[str] = []
     scales, dimensional = system.scales, system.given.dimensional
     metre, second = (" m", " s") if dimensional else ("", "")
     width, growth = binary.interface_width, binary.growth_rate
@@ -95,13 +100,42 @@ def _binary_warnings(system: System, binary: BinaryThermodynamics, h_max: float)
     return warnings
 
 
-def _stability_warnings(system: System) -> list[str]:
-    c = system.concentrations.T
-    lowest = global_min(system.comm, stability(system.local_density, c)[:, 0])
-    smallest = global_min(system.comm, eigenvalues(system.local_density.gradient_coefficients(c))[:, 0])
-    if lowest < 0 and smallest <= 0:
-        return [
-            f"the initial state is unstable (smallest curvature of f: {lowest:.3g}) and there is no gradient energy: "
-            "the equations are ill-posed and the answer depends on the mesh; add a [[free_energy]] with kind = 'Gradient'"
-        ]
-    return []
+def require_well_posed(system: System) -> None:
+    """InputError where the mobility does not dissipate, or where the mixture is unstable and no gradient energy limits how fine it decomposes.
+
+    The mobility is tried over the whole range of compositions, the energy over those between the initial and the reservoirs' ones.
+    """
+    mobility, composition, closed = system.model.mobility, system.composition, system.model.closed
+    low, high = _range(system)
+    check_positive(mobility, composition, sample_compositions(composition, closed, lower=low, upper=high))
+    c = sample_compositions(composition, False, lower=low, upper=high)
+    if closed:
+        c = c[:, (c > 0).all(axis=0) & (c.sum(axis=0) < 1)]
+    if not c.size or (eigenvalues(system.local_density.gradient_coefficients(c))[:, 0] > 0).all():
+        return
+    for ratio in _temperature_range(system):
+        lowest = eigenvalues(system.local_density.hessian(c, ratio))[:, 0]
+        worst = int(np.nanargmin(lowest)) if np.isfinite(lowest).any() else None
+        if worst is not None and lowest[worst] < -1e-10 * max(1.0, float(np.nanmax(np.abs(lowest)))):
+            at = ", ".join(f"{name} = {value:.4g}" for name, value in zip(composition.names, c[:, worst], strict=True))
+            hot = "" if system.model.temperature is None else f" and T = {ratio * system.scales.temperature:.4g}"
+            raise InputError(
+                f"the mixture is unstable at {at}{hot}, a composition that the run may reach (smallest curvature of f: {lowest[worst]:.4g} RT/V_m), "
+                "and there is no gradient energy: the equations are ill-posed and any answer would depend on the mesh; add a "
+                "[[free_energy]] with kind = 'Gradient'"
+            )
+
+
+def _range(system: System) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest concentrations at the start and in the reservoirs, each (n,)."""
+    low, high = system.bounds()
+    reservoir_low, reservoir_high = system.conditions.concentration_range()
+    return np.minimum(low, reservoir_low), np.maximum(high, reservoir_high)
+
+
+def _temperature_range(system: System) -> tuple[float, ...]:
+    """T/T_ref: one, or the smallest and largest at the start."""
+    if system.model.temperature is None:
+        return (1.0,)
+    ratio = system.model.ratio_at(system.formulation.x, 0.0)
+    return global_min(system.comm, ratio), global_max(system.comm, ratio)

@@ -217,7 +217,9 @@ def _labels(system: System) -> phase_diagram.Labels:
     composition = f"fraction of {system.model.names[0]}"
     if not system.given.dimensional:
         return phase_diagram.Labels(composition)
-    temperature = axis("temperature (K)", system.scales.temperature) if system.given.temperature else axis("temperature $T/T_0$")
+    temperature = (
+        axis("temperature (K)", system.scales.temperature) if system.given.temperature is not None else axis("temperature $T/T_0$")
+    )
     return phase_diagram.Labels(
         composition,
         energy=axis("free energy $f$ (J/m³)", factor("J/m^3")),
@@ -269,7 +271,7 @@ def _number(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(_number(item) for item in value)
-    return str(value) if isinstance(value, int) else f"{value:.8g}"
+    return str(value) if isinstance(value, (int, str)) else f"{value:.8g}"
 
 
 _CONTENTS = {

@@ -17,7 +17,7 @@ from .errors import InputError
 from .field import Field
 from .formulation import VERTEX_RULE, Formulation
 from .operators import compile_form
-from .parallel import global_sum
+from .parallel import global_max, global_min, global_sum
 from .problem import Problem
 
 Evaluate = Callable[[np.ndarray, float], np.ndarray]
@@ -34,9 +34,7 @@ class Conditions:
         self._boundary, self._formulation = problem.boundary, formulation
         self._names, self._time_unit = formulation.model.names, time_unit
         self._require_exterior()
-        self._reservoirs = [
-            self._fixed(boundary, *unknown) for boundary in problem.boundary for unknown in self._evaluators(boundary)
-        ]
+        self._reservoirs = [self._fixed(boundary, *unknown) for boundary in problem.boundary for unknown in self._evaluators(boundary)]
 
     @property
     def fixed(self) -> list[Any]:
@@ -112,6 +110,19 @@ class Conditions:
         for reservoir in reservoirs:
             values[reservoir.dofs, reservoir.component] = reservoir.g.x.array[reservoir.dofs]
 
+    def concentration_range(self) -> tuple[np.ndarray, np.ndarray]:
+        """Smallest and largest concentration of each species in the reservoirs at the start, each (n,); infinite without any. Collective."""
+        formulation = self._formulation
+        geometry, space = formulation.geometry, formulation.scalar_space
+        low, high = np.full(len(self._names), np.inf), np.full(len(self._names), -np.inf)
+        for boundary, given in self._boundary.items():
+            facets = geometry.facet_tags.find(geometry.boundaries[boundary])
+            x = formulation.places[:, fem.locate_dofs_topological(space, geometry.mesh.topology.dim - 1, facets)]
+            for name, field in given.concentration.items():
+                i, values = self._names.index(name), field.at(x, 0.0)
+                low[i], high[i] = min(low[i], global_min(formulation.comm, values)), max(high[i], global_max(formulation.comm, values))
+        return low, high
+
     def imposed_fluxes(self) -> list[tuple[int, Any, Any]]:
         """(species index, outward flux J.n as UFL, measure) of every boundary with a given flux or an exchange."""
         return [(self._names.index(name), outward, ds) for (name, _), outward, ds in self._imposed]
@@ -120,8 +131,9 @@ class Conditions:
     def _imposed(self) -> list[tuple[tuple[str, str], Any, Any]]:
         formulation = self._formulation
         geometry = formulation.geometry
-        # the exchange of a lumped concentration is lumped too: vertices with nothing lose nothing
-        rules = {"flux": {"quadrature_degree": 4}, "exchange": VERTEX_RULE}
+        # the exchange of a lumped concentration is lumped too: vertices with nothing lose nothing; the end of an interval is a vertex
+        interval = geometry.mesh.topology.dim == 1
+        rules = {"flux": {"quadrature_degree": 4}, "exchange": {"quadrature_degree": 0} if interval else VERTEX_RULE}
         measures = {
             kind: ufl.Measure("ds", domain=geometry.mesh, subdomain_data=geometry.facet_tags, metadata=rule) for kind, rule in rules.items()
         }
@@ -156,8 +168,8 @@ class Conditions:
         fluxes = {(name, boundary): 0.0 for name in self._names for boundary in self._boundary}
         for (i, boundary), share in self._shares.items():
             fluxes[self._names[i], boundary] = float(global_sum(comm, -share @ balance[:, i])) / dt
-        for (name, boundary), form in self._imposed_totals.items():
-            fluxes[name, boundary] = float(global_sum(comm, fem.assemble_scalar(form)))
+        for pair, form in self._imposed_totals:
+            fluxes[pair] += float(global_sum(comm, fem.assemble_scalar(form)))
         return fluxes
 
     @cached_property
@@ -177,8 +189,9 @@ class Conditions:
         return {(i, name): np.divide(area, totals[i], out=np.zeros_like(area), where=area > 0) for (i, name), area in areas.items()}
 
     @cached_property
-    def _imposed_totals(self) -> dict[tuple[str, str], Any]:
-        return {pair: compile_form(outward * ds) for pair, outward, ds in self._imposed}
+    def _imposed_totals(self) -> list[tuple[tuple[str, str], Any]]:
+        """A flux and an exchange on one boundary are two entries."""
+        return [(pair, compile_form(outward * ds)) for pair, outward, ds in self._imposed]
 
     # -- reservoirs -----------------------------------------------------------------------------------------------------------
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import basix
 import numpy as np
-from dolfinx import geometry as geo
 from mpi4py import MPI
 
-from . import compat
 from .errors import InputError
 from .integrator import Step
+from .locate import Locator, Place
+from .markers import Markers
 from .parallel import global_sum
 from .problem import Average, Probe
 from .system import System
@@ -21,22 +20,25 @@ class Columns:
     """Names and values of a row of history.csv, in the problem's units (SI, if it has units).
 
     step, time, dt, newton_iterations, linear_iterations, energy, dissipation; mass, min and max of each species (the named balance too);
-    the outward flux of each through each boundary with a condition; probes; averages.
+    the outward flux of each through each boundary with a condition; probes; averages; displacements of markers; the fractions of the volume
+    and of the flux of each species that go uphill.
     """
 
     def __init__(self, system: System) -> None:
         self._system = system
         d = system.geometry.dimension
         unit = system.scales.factor
-        self._time, self._volume = unit("s"), system.scales.length**d
+        self._time, self._length, self._volume = unit("s"), system.scales.length, system.scales.length**d
         self._energy = unit("J/m^3") * self._volume
         self._potential = unit("J/m^3")
         self._species = [*system.model.names, *([system.model.balance] if system.model.balance else [])]
-        self._probes = [(probe.name, _Locator(system, probe)) for probe in system.problem.output.probe]
+        locator = Locator(system)
+        self._probes = [(probe.name, _probe_place(system, locator, probe)) for probe in system.problem.output.probe]
         self._averages = [(average.name, _average_weights(system, average)) for average in system.problem.output.average]
+        self._markers = Markers(system, system.problem.output.marker)
 
     def row(self, step: Step) -> dict[str, float]:
-        """All columns for the state that u holds."""
+        """All columns for the state that u holds; once a step, in order, since markers move along."""
         system = self._system
         row: dict[str, float] = {
             "step": step.number,
@@ -56,17 +58,23 @@ class Columns:
             row |= {f"mass_{name}": masses[i] * self._volume, f"min_{name}": low[i], f"max_{name}": high[i]}
         flux = self._volume / self._time  # of int J.n ds: fraction times volume per time
         for boundary in system.problem.boundary:
-            through = np.array([step.fluxes[name, boundary] for name in system.model.names])
-            for name, value in zip(self._species, self._with_balance(through, 0.0), strict=True):
+            through = [step.fluxes[name, boundary] for name in system.model.names]
+            for name, value in zip(self._species, [*through, system.balance_flux(through)], strict=False):
                 row[f"flux_{name}_{boundary}"] = value * flux
-        for probe, locator in self._probes:
-            values = locator.values()
+        if self._probes:
+            fields = np.column_stack([system.formulation.all_concentrations(), system.potentials()])
+        for probe, place in self._probes:
+            values = place.value(fields)
             row |= {f"{name}_{probe}": c for name, c in zip(self._species, self._with_balance(values[: system.n], 1.0), strict=True)}
             row |= {f"mu_{name}_{probe}": mu * self._potential for name, mu in zip(system.model.names, values[system.n :], strict=True)}
         for average, weights in self._averages:
             total = float(global_sum(system.comm, weights.sum()))
             means = np.asarray(global_sum(system.comm, weights @ closed)) / total
             row |= {f"mean_{name}_{average}": mean for name, mean in zip(self._species, means, strict=True)}
+        row |= {name: moved * self._length for name, moved in self._markers.displacements(step).items()}
+        uphill = system.uphill_map()
+        row |= {f"uphill_volume_{name}": fraction for name, fraction in uphill.volume_fractions.items()}
+        row |= {f"uphill_flux_{name}": fraction for name, fraction in uphill.flux_fractions.items()}
         return row
 
     def _closed(self, c: np.ndarray) -> np.ndarray:
@@ -84,41 +92,15 @@ def _elementwise(operation: Any) -> MPI.Op:
 _MIN, _MAX = _elementwise(np.minimum), _elementwise(np.maximum)
 
 
-class _Locator:
-    """The cell that holds a probe's point, and the weights of its vertices there."""
-
-    def __init__(self, system: System, probe: Probe) -> None:
-        self._system = system
-        mesh, d = system.geometry.mesh, system.geometry.dimension
-        if len(probe.at) not in (d, 3):
-            raise InputError(f"[[output.probe]] {probe.name}: at has {len(probe.at)} numbers, the mesh has {d} dimensions")
-        point = np.zeros((1, 3))
-        point[0, : len(probe.at)] = probe.at
-        tree = geo.bb_tree(mesh, mesh.topology.dim)
-        near = geo.compute_collisions_points(tree, point)
-        cells = geo.compute_colliding_cells(mesh, near, point).links(0)
-        owned = [int(cell) for cell in cells if cell < mesh.topology.index_map(mesh.topology.dim).size_local]
-        ranks = system.comm.allgather(bool(owned))
-        if not any(ranks):
-            where = ", ".join(f"{x * system.scales.length:g}" for x in probe.at)
-            raise InputError(f"[[output.probe]] {probe.name}: the point ({where}) lies outside the mesh")
-        self._root = ranks.index(True)
-        if system.comm.rank == self._root:
-            cell = owned[0]
-            nodes = mesh.geometry.x[compat.cell_nodes(mesh)[cell]][:, :d]
-            reference = compat.pull_back(mesh, point[:, :d], nodes)
-            element = basix.create_element(basix.ElementFamily.P, mesh.basix_cell(), 1)
-            self._weights = element.tabulate(0, reference)[0, 0, :, 0]
-            self._dofs = system.formulation.space.dofmap.list[cell]
-
-    def values(self) -> np.ndarray:
-        """(c, mu) at the point, on all ranks."""
-        system = self._system
-        values = None
-        if system.comm.rank == self._root:
-            fields = np.column_stack([system.formulation.all_concentrations(), system.potentials()])
-            values = self._weights @ fields[self._dofs]
-        return np.asarray(system.comm.bcast(values, root=self._root))
+def _probe_place(system: System, locator: Locator, probe: Probe) -> Place:
+    d = system.geometry.dimension
+    if len(probe.at) not in (d, 3):
+        raise InputError(f"[[output.probe]] {probe.name}: at has {len(probe.at)} numbers, the mesh has {d} dimensions")
+    place = locator.place(np.array(probe.at))
+    if place is None:
+        where = ", ".join(f"{x * system.scales.length:g}" for x in probe.at)
+        raise InputError(f"[[output.probe]] {probe.name}: the point ({where}) lies outside the mesh")
+    return place
 
 
 def _average_weights(system: System, average: Average) -> np.ndarray:

@@ -167,6 +167,10 @@ class Integrator:
         branch = system.branch
         if branch is not None and scheme.name != "convex-split" and branch.may_have_saddles() and not branch.is_minimum():
             raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE)
+        if system.is_ill_posed():
+            raise _Rejected(
+                "newton", "the mixture is unstable there and has no gradient energy: add [[free_energy]] kind = 'Gradient'", FAILURE
+            )
         energy = system.energy()
         if not np.isfinite(energy):
             raise _Rejected("newton", "the solution lies where the free energy has no value", FAILURE)

@@ -101,8 +101,12 @@ class Output:
         snapshot = {name: self._series.mesh.at_points(values) for name, values in point.items()}
         potential = system.scales.factor("J/m^3")
         point |= {f"mu_{name}": mu * potential for name, mu in zip(names, system.potentials().T, strict=True)}
-        speed = system.scales.factor("m/s")
-        cell = {f"flux_{name}": J * speed for name, J in system.cell_fluxes().items()}
+        units = {"curvature": potential}
+        point |= {name: values * units.get(name, 1.0) for name, values in system.stability_fields().items()}
+        uphill, factor = system.uphill_map(), system.scales.factor
+        cell = {f"flux_{name}": J * factor("m/s") for name, J in uphill.flux.items()}
+        cell |= {f"uphill_{name}": product * factor("1/s") for name, product in uphill.positive.items()}
+        cell["dissipation"] = uphill.dissipation * factor("J/(m^3*s)")
         seconds = time * system.scales.time
         self._series.write(seconds, point, cell)
         self._snapshots.append((seconds, snapshot))

@@ -20,7 +20,7 @@ from ufl.algorithms.apply_algebra_lowering import apply_algebra_lowering
 from ufl.algorithms.apply_derivatives import apply_derivatives
 from ufl.corealg.traversal import traverse_unique_terminals, unique_post_traversal
 
-from .free_energy import Term
+from .free_energy import ExternalPotential, Term
 from .mobility import Mobility
 from .state import Composition, Expr
 
@@ -76,7 +76,9 @@ class PointwiseFunction:
     def __init__(self, expressions: Sequence[Expr], arguments: Sequence[Expr]) -> None:
         self._steps: list[tuple[Callable[..., Any], tuple[int, ...]]] = []  # each fills the slot after those of arguments and earlier steps
         slots = {argument: k for k, argument in enumerate(arguments)}
-        self._results = [self._compile(expand_indices(_expanded(expression)), slots, len(arguments)) for expression in expressions]
+        # together, so that what they share is walked once: the entries of a large matrix have whole eliminations in common
+        lowered = _expanded(ufl.as_vector([*expressions, 1.0])).ufl_operands[:-1]
+        self._results = [self._compile(expand_indices(expression), slots, len(arguments)) for expression in lowered]
 
     def __call__(self, values: Sequence[ArrayLike]) -> Array:
         slots: list[Any] = [np.asarray(value, dtype=float) for value in values]
@@ -126,7 +128,8 @@ class LocalDensity:
         fields = _fields(composition)
         T = ufl.Constant(_LINE)
         densities = [(term, _expanded(_density(term.at_temperature(T), fields))) for term in terms]
-        kept = [(term, density) for term, density in densities if not _depends_on_more(density, fields, T)]
+        # an external potential belongs to the place, also where it happens to be the same everywhere
+        kept = [(term, f) for term, f in densities if not isinstance(term, ExternalPotential) and not _depends_on_more(f, fields, T)]
         self.terms = tuple(term for term, _ in kept)
         self.positive = frozenset(name for term in self.terms for name in term.positive(fields))
 
@@ -181,14 +184,24 @@ def has_excess(term: Term, composition: Composition) -> bool:
     return not isinstance(term.excess(_fields(composition), ufl.Coefficient(_FIELDS)), (int, float))
 
 
+class LocalMobility:
+    """L(c) as a numpy function of the concentrations, at T/T_ref; the values of `composition` are not used."""
+
+    def __init__(self, mobility: Mobility, composition: Composition) -> None:
+        arguments = [ufl.Constant(_LINE) for _ in composition.names]
+        T = ufl.Constant(_LINE)
+        entries = [entry for row in mobility.at_temperature(T).matrix(composition.with_values(arguments)) for entry in row]
+        self._function, self._n = PointwiseFunction(entries, [*arguments, T]), len(arguments)
+
+    def matrix(self, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
+        """L_ij, (n, n, ...) for c of shape (n, ...)."""
+        values = self._function([*np.asarray(c, dtype=float), ratio])
+        return values.reshape(self._n, self._n, *values.shape[1:])
+
+
 def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike, ratio: ArrayLike = 1.0) -> Array:
-    """L_ij(c), (n, n, ...) for c of shape (n, ...), at T/T_ref = `ratio`; the values of `composition` are not used."""
-    arguments = [ufl.Constant(_LINE) for _ in composition.names]
-    T = ufl.Constant(_LINE)
-    entries = [entry for row in mobility.at_temperature(T).matrix(composition.with_values(arguments)) for entry in row]
-    values = PointwiseFunction(entries, [*arguments, T])([*np.asarray(c, dtype=float), ratio])
-    n = len(arguments)
-    return values.reshape(n, n, *values.shape[1:])
+    """L_ij(c), (n, n, ...) for c of shape (n, ...), at T/T_ref = `ratio`."""
+    return LocalMobility(mobility, composition).matrix(c, ratio)
 
 
 def eigenvalues(matrices: Array) -> Array:

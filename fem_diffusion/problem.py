@@ -29,7 +29,7 @@ from .free_energy import Term
 from .mesh import Mesh
 from .mobility import Mobility
 from .reaction import Reaction
-from .record import Record
+from .record import Record, keys
 from .state import REST, Composition
 from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system
 
@@ -239,9 +239,9 @@ class Problem(Record):
         self._check_units()
         self._check_times()
         composition = self.composition()
-        for plug_in in (*self.free_energy, self.mobility, *self.reaction):
+        plug_ins: tuple[Term | Mobility | Reaction, ...] = (*self.free_energy, self.transport, *self.reaction)
+        for plug_in in plug_ins:
             plug_in.check_species(composition)
-        _ = self.transport
         return self
 
     def _check_names(self) -> None:
@@ -343,7 +343,9 @@ class Problem(Record):
             return None
         T = float(self.temperature.at(np.reshape(centre, (3, 1)), 0.0)[0])
         if not (math.isfinite(T) and T > 0):
-            raise InputError(f"temperature = '{self.temperature.text}' is {T:g} in the middle of the domain at the start: it must be positive")
+            raise InputError(
+                f"temperature = '{self.temperature.text}' is {T:g} in the middle of the domain at the start: it must be positive"
+            )
         return T
 
     def scales(self, extent: float, centre: np.ndarray) -> Scales:
@@ -414,7 +416,8 @@ def _plain(data: Any) -> Any:
         return _plain(data.value)
     if isinstance(data, Record):
         kind = {"kind": _kind(data)} if isinstance(data, (Term, Mobility)) else {}
-        return kind | {name: _plain(value) for name, value in data if value is not None and value != {} and value != ()}
+        given = {key: getattr(data, name) for key, name in keys(type(data)).items()}
+        return kind | {key: _plain(value) for key, value in given.items() if value is not None and value != {} and value != ()}
     if isinstance(data, Mapping):
         return {key: _plain(value) for key, value in data.items()}
     if isinstance(data, (tuple, list)):
@@ -444,7 +447,9 @@ def _plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Reco
     parameters = dict(item)
     kind = parameters.pop("kind", None)
     builtin = {
-        cls.__name__: cls for cls in _subclasses(base) if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy"
+        cls.__name__: cls
+        for cls in _subclasses(base)
+        if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy" and not inspect.isabstract(cls)
     }
     if kind is None:
         raise InputError(f"{table} needs a kind; legal: {', '.join(sorted(builtin))}, or a class of your own as my_module.MyClass")

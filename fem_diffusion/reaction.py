@@ -92,5 +92,3 @@ class Reaction(Record):
         """R_i of the independent species, in solver units."""
         rate = self.rate.ufl(c, ratio)
         return {name: number * rate for name, number in self.stoichiometry.items() if name in c.names and number}
-
-

@@ -37,6 +37,11 @@ class Record(BaseModel):
         return given
 
 
+def keys(cls: type[Record]) -> dict[str, str]:
+    """The names of the fields by the keys under which a table has them."""
+    return {info.alias or name: name for name, info in cls.model_fields.items()}
+
+
 def _types(annotation: Any) -> Iterator[type]:
     """The types that an annotation is made of."""
     parts = get_args(annotation)
@@ -95,7 +100,7 @@ def _explain(cls: type[Record], error: dict[str, Any]) -> str:
     path = ".".join(_keys(error))
     kind, given = error["type"], error["input"]
     if kind == "extra_forbidden":
-        return f"{where} has no parameter '{path}'{did_you_mean(path, cls.model_fields)}"
+        return f"{where} has no parameter '{path}'{did_you_mean(path, keys(cls))}"
     if kind == "missing":
         return f"{where} needs '{path}'{_meaning(cls, path)}"
     if kind in ("tuple_type", "too_short"):
@@ -118,5 +123,5 @@ def _is_union_tag(part: Any) -> bool:
 
 
 def _meaning(cls: type[Record], field: str) -> str:
-    info = cls.model_fields.get(field)
+    info = cls.model_fields.get(keys(cls).get(field, field))
     return f": {info.description}" if info and info.description else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -17,21 +17,24 @@ from . import compat, thermodynamics
 from .branch import Branch
 from .conditions import Conditions
 from .errors import InputError, did_you_mean
+from .expression import Expression
 from .field import Field
 from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, parts
 from .free_energy import ExternalPotential, WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
+from .mobility import Darken
 from .newton import Converged, Newton, Norms, NotConverged
 from .operators import AssembledOperators, compile_expression, compile_form
 from .parallel import global_max, global_min, global_sum
-from .pointwise import LocalDensity
+from .pointwise import LocalDensity, has_excess
 from .predictor import Predictor, may_predict
 from .problem import Problem
 from .state import Composition
 from .step import StepData
 from .time_scheme import SCHEMES
 from .units import in_solver_units
+from .uphill import UphillMap, stability_fields
 
 
 class System:
@@ -55,7 +58,7 @@ class System:
         self.n, self.u, self.volume = self.formulation.n, self.formulation.u, self.formulation.volume
 
         self.conditions = Conditions(self.problem, self.formulation, self.scales.time)
-        self.branch = Branch(self.problem, self.formulation, self.conditions, self.local_density) if self._has_branches else None
+        self.branch = self._branch()
         residual = self.formulation.residual(self.conditions.imposed_fluxes())
         self.operators = AssembledOperators(self.u, residual, self.formulation.jacobian(residual), self.conditions.fixed)
         self.newton = Newton(self.operators, Norms(comm, self.volume, self.formulation.block), self._limit(), self._watched)
@@ -94,9 +97,12 @@ class System:
         c = initial_concentrations(self.problem, probe, self.scales.length)
         return global_min(self.comm, np.column_stack([c, 1 - c.sum(axis=1)])) < 1e-12
 
-    @property
-    def _has_branches(self) -> bool:
-        return isinstance(self.formulation, ConcentrationPotential)
+    def _branch(self) -> Branch | None:
+        """Where a step is a minimisation that may have other stationary points: what tells them apart."""
+        formulation = self.formulation
+        if not isinstance(formulation, ConcentrationPotential) or not self.model.mobility.symmetric:
+            return None
+        return Branch(self.problem, formulation, self.conditions, self.local_density)
 
     @property
     def _watched(self) -> slice:
@@ -115,7 +121,9 @@ class System:
         T = self.model.temperature.at(self.formulation.x, 0.0)
         worst = global_min(self.comm, np.where(np.isfinite(T), T, -np.inf))
         if not worst > 0:
-            raise InputError(f"temperature = '{self.model.temperature.text}' is {worst * self.scales.temperature:g} somewhere: it must be positive")
+            raise InputError(
+                f"temperature = '{self.model.temperature.text}' is {worst * self.scales.temperature:g} somewhere: it must be positive"
+            )
 
     def _wall(self, contact_angle: float) -> WallEnergy:
         """Young's law: sigma cos(theta) between the two phases of the binary."""
@@ -286,6 +294,17 @@ class System:
         """Through each boundary with a condition, by (species, boundary), in the step that u solves."""
         return self.conditions.outward_fluxes(self._balance()[:, self.formulation.mass_rows], dt)
 
+    def is_ill_posed(self) -> bool:
+        """Whether u has come where the local energy is concave and no gradient energy limits how fine it decomposes. Collective."""
+        if isinstance(self.formulation, ConcentrationPotential) or not self._has_excess:
+            return False
+        curvature = self.stability_fields()["curvature"][: self.formulation.vertices]
+        return bool(global_min(self.comm, curvature) < -1e-6)  # beside a vanishing fraction the curvature loses 1e-8 by cancellation
+
+    @cached_property
+    def _has_excess(self) -> bool:
+        return any(has_excess(term, self.composition) for term in self.problem.free_energy)
+
     @property
     def isolated(self) -> bool:
         """Whether nothing drives the system from outside, so that F cannot rise."""
@@ -312,6 +331,48 @@ class System:
         nodal = self._nodal
         nodal.x.array[:] = self.formulation.all_concentrations().ravel()
         return {name: self._in_cells(g) for name, g in zip(self.model.names, self._cell_expressions["gradients"], strict=True)}
+
+    def uphill_map(self) -> UphillMap:
+        """Where species move against their gradients. Collective."""
+        gradients, fluxes = self.cell_gradients(), self.cell_fluxes()
+        if self.model.balance is not None:
+            gradients[self.model.balance] = -np.sum(list(gradients.values()), axis=0)
+            fluxes[self.model.balance] = self.balance_flux(list(fluxes.values()))
+        return UphillMap.of(self.comm, self.cell_volumes, gradients, fluxes, self.cell_dissipation())
+
+    def balance_flux(self, fluxes: Sequence[Any]) -> Any:
+        """That of what closes the sum to one, from the fluxes of all others."""
+        return -sum(fluxes) if self.model.mobility.balance_moves else 0.0 * fluxes[0]
+
+    def stability_fields(self) -> dict[str, np.ndarray]:
+        """Curvature, spinodal and thermodynamic factors at all vertices of this rank, by name, in units of RT_ref/V_m."""
+        formulation = self.formulation
+        ratio = self.model.ratio_at(formulation.places, float(formulation.time.value))
+        return stability_fields(self.local_density, formulation.all_concentrations(), ratio)
+
+    def lattice_velocity(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of Darken's mobility: means of the owned cells, (cells, d), and their averages at all vertices of this rank, (vertices + ghosts, d)."""
+        cellwise = self._in_cells(self._cell_expressions["lattice"][0])
+        formulation, piecewise = self.formulation, self._piecewise
+        columns = []
+        for component in cellwise.T:
+            piecewise.x.array[: len(component)] = component
+            piecewise.x.scatter_forward()
+            columns.append(formulation.assembled(self._averaging) / self.volume)
+        nodal = fem.Function(formulation.scalar_space)
+        for i, column in enumerate(columns):
+            nodal.x.array[: formulation.vertices] = column
+            nodal.x.scatter_forward()
+            columns[i] = nodal.x.array.copy()
+        return cellwise, np.column_stack(columns)
+
+    @cached_property
+    def _piecewise(self) -> fem.Function:
+        return fem.Function(fem.functionspace(self.geometry.mesh, ("DG", 0)))
+
+    @cached_property
+    def _averaging(self) -> Any:
+        return self._piecewise * ufl.TestFunction(self.formulation.scalar_space) * self.formulation.lumped
 
     @cached_property
     def cell_volumes(self) -> np.ndarray:
@@ -344,7 +405,15 @@ class System:
             "fluxes": [compile_expression(J, points) for J in formulation.fluxes(self.u, formulation.c(self.u))],
             "dissipation": [compile_expression(formulation.dissipation_density(), points)],
             "gradients": [compile_expression(ufl.grad(c), middle) for c in parts(self._nodal)],
+            "lattice": [compile_expression(v, points) for v in self._lattice_velocities()],
         }
+
+    def _lattice_velocities(self) -> list[Any]:
+        formulation, mobility = self.formulation, self.formulation.mobility
+        if not isinstance(mobility, Darken):
+            return []
+        c = formulation.c(self.u)
+        return [mobility.lattice_velocity(c, formulation.forces(self.u, c))]
 
     def _worst_place(self) -> str:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
@@ -382,7 +451,7 @@ def _sources(problem: Problem, temperature: Field | None) -> dict[str, Callable[
 
 
 def _is_zero(field: Field) -> bool:
-    return not field.depends_on and float(field.value) == 0.0
+    return not isinstance(field.value, Expression) and float(field.value) == 0.0
 
 
 def _extent(geometry: Geometry) -> tuple[float, np.ndarray]:

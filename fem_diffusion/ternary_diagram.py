@@ -16,7 +16,14 @@ from numpy.typing import ArrayLike
 
 from .phase_diagram import CURVE, PHASES, STATE, STYLE, UNSTABLE
 from .pointwise import Array, LocalDensity
-from .thermodynamics import MulticomponentThermodynamics, TernaryPhaseDiagram, thermodynamic_factors, uphill_directions
+from .thermodynamics import (
+    MulticomponentThermodynamics,
+    TernaryPhaseDiagram,
+    diffusion_matrix,
+    thermodynamic_factors,
+    uphill_directions,
+    uphill_share,
+)
 
 THREE_PHASES = "#009e73"
 SPECIES = (PHASES, UNSTABLE, THREE_PHASES)  # Okabe & Ito
@@ -25,11 +32,11 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, HEIGHT]])  # of the first, the
 
 
 def picture(state: MulticomponentThermodynamics, diagram: TernaryPhaseDiagram | None = None) -> Figure:
-    """Two panels: the phases, or where all compositions are stable the least eigenvalue of Gamma; and the uphill directions at the state.
+    """Two panels: the phases, or where all compositions are stable how easily a species goes uphill; and the uphill directions at the state.
 
     The first panel is left out where f has no phase diagram (`TernaryPhaseDiagram.of`).
     """
-    names = [name for name in state.density.composition.with_values((0.0, 0.0)).closed]
+    names = list(state.density.composition.with_values((0.0, 0.0)).closed)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.4 if diagram is None else 10.8, 5.2), layout="constrained")
         FigureCanvasAgg(figure)
@@ -39,9 +46,9 @@ def picture(state: MulticomponentThermodynamics, diagram: TernaryPhaseDiagram | 
             if len(diagram.spinodal) or len(diagram.tie_lines):
                 _phases(axes[0], diagram, state.density)
             else:
-                _factors(axes[0], state.density)
+                _coupling(axes[0], state)
             axes[0].plot(*_xy(state.composition), "D", color=STATE, ms=8, label="initial mean", zorder=5)
-            axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=3, fontsize=10)
+            axes[0].legend(loc="lower center", ncols=3, fontsize=10)
         _uphill(axes[-1], state, names)
     return figure
 
@@ -66,16 +73,19 @@ def _triangle(axes: Axes, names: list[str]) -> None:
             start, end = (fraction * CORNERS[k] + (1 - fraction) * corner for corner in (following, preceding))
             axes.plot(*np.transpose([start, end]), color=CURVE, lw=0.5, alpha=0.18, zorder=0)
             outwards = (CORNERS[k] + following) / 2 - CORNERS.mean(axis=0)
-            axes.text(*(start + 0.13 * outwards), f"{fraction:.1f}", ha="center", va="center", fontsize=8, color="#777777")
+            x, y = start + 0.13 * outwards
+            axes.text(x, y, f"{fraction:.1f}", ha="center", va="center", fontsize=8, color="#777777")
     for corner, name in zip(CORNERS, names, strict=True):
-        axes.text(*(corner + 0.13 * (corner - CORNERS.mean(axis=0))), name, ha="center", va="center", fontsize=13, fontweight="bold")
-    axes.set(xlim=(-0.12, 1.12), ylim=(-0.12, HEIGHT + 0.12), aspect="equal")
+        x, y = corner + 0.13 * (corner - CORNERS.mean(axis=0))
+        axes.text(x, y, name, ha="center", va="center", fontsize=13, fontweight="bold")
+    axes.set(xlim=(-0.12, 1.12), ylim=(-0.28, HEIGHT + 0.12), aspect="equal")
     axes.axis("off")
 
 
 def _phases(axes: Axes, diagram: TernaryPhaseDiagram, density: LocalDensity) -> None:
     axes.set_title("Phases")
-    x, factor = _first_factor(density)
+    x = _compositions()
+    factor = thermodynamic_factors(density, x.T)[:, 0]
     if factor.min() < 0:
         axes.tricontourf(*_xy(x), factor, levels=[-np.inf, 0], colors=[UNSTABLE], alpha=0.18)
     for k, triangle in enumerate(diagram.triangles):
@@ -90,18 +100,18 @@ def _phases(axes: Axes, diagram: TernaryPhaseDiagram, density: LocalDensity) -> 
         axes.plot(*_xy(diagram.critical_points), "o", color=CURVE, ms=6, label="critical point", zorder=4)
 
 
-def _factors(axes: Axes, density: LocalDensity) -> None:
+def _coupling(axes: Axes, state: MulticomponentThermodynamics) -> None:
     axes.set_title("No composition is unstable")
-    x, factor = _first_factor(density)
-    filled = axes.tricontourf(*_xy(x), factor, levels=20, cmap="viridis")
-    axes.figure.colorbar(filled, ax=axes, shrink=0.7, label=r"smallest eigenvalue of $\Gamma$")
+    x = _compositions()
+    share = uphill_share(diffusion_matrix(state.density, state.transport, state.density.composition, x.T))
+    filled = axes.tricontourf(*_xy(x), share, levels=np.linspace(0, 1, 21), cmap="viridis")
+    axes.figure.colorbar(filled, ax=axes, shrink=0.7, ticks=[0, 0.5, 1], label="share of gradients that drive a species uphill")
 
 
-def _first_factor(density: LocalDensity, n: int = 120) -> tuple[Array, Array]:
-    """Compositions (m, 2) all over the triangle, and the smallest eigenvalue of Gamma there."""
+def _compositions(n: int = 120) -> Array:
+    """All over the triangle, (m, 2), but for its edges."""
     x = np.array([(i, j) for i in range(n + 1) for j in range(n + 1 - i)]) / n
-    x = x * (1 - 3e-6) + 1e-6
-    return x, thermodynamic_factors(density, x.T)[:, 0]
+    return x * (1 - 3e-6) + 1e-6
 
 
 def _uphill(axes: Axes, state: MulticomponentThermodynamics, names: list[str]) -> None:
@@ -111,8 +121,8 @@ def _uphill(axes: Axes, state: MulticomponentThermodynamics, names: list[str]) -
     shown = list(zip(names, directions, SPECIES, strict=True))
     if state.density.composition.balance is None:
         shown = shown[:2]
-    radii = np.linspace(0.34, 1.0, len(shown) + 1)
-    for (inner, outer), (name, wedge, color) in zip(pairwise(radii), shown, strict=True):
+    radii = pairwise(map(float, np.linspace(0.34, 1.0, len(shown) + 1)))
+    for (inner, outer), (name, wedge, color) in zip(radii, shown, strict=True):
         axes.add_patch(Wedge((0, 0), outer - 0.015, 0, 360, width=outer - inner - 0.03, facecolor="#eeeeee", edgecolor="none"))
         for turned in (0.0, 180.0) if wedge is not None else ():
             a, b = (math.degrees(theta) + turned for theta in wedge or ())
@@ -126,6 +136,6 @@ def _uphill(axes: Axes, state: MulticomponentThermodynamics, names: list[str]) -
         axes.plot([-0.75, 0.75], [0.75, -0.75], ":", color=CURVE, lw=0.9)
         axes.annotate(rf"$\nabla$ {rest} = 0", (0.76, -0.76), (4, -6), textcoords="offset points", fontsize=9)
     axes.add_patch(Circle((0, 0), 0.02, color=CURVE))
-    axes.set(xlim=(-1.35, 1.35), ylim=(-1.3, 1.3), aspect="equal", title="Uphill directions at the initial mean")
+    axes.set(xlim=(-1.35, 1.35), ylim=(-1.6, 1.35), aspect="equal", title="Uphill directions at the initial mean")
     axes.axis("off")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(shown), fontsize=10)
+    axes.legend(loc="lower center", ncols=len(shown), fontsize=10)

@@ -15,7 +15,9 @@ from .pointwise import Array, LocalDensity, eigenvalues
 from .state import Composition
 
 ROUND_OFF = 1e-10
-"""What counts as zero: a change of c or of mu/RT across a cell, and J_i . grad c_i relative to the largest |J_i| |grad c_i| of the mesh."""
+"""What counts as zero: a change of mu/RT across a cell, and J_i . grad c_i relative to the largest |J_i| |grad c_i| of the mesh."""
+LEVEL = 1e-13
+"""The same for a change of c across a cell: c is exact to round-off, and traces of 1e-9 can go uphill too."""
 INSIDE = 1e-8
 """How near to a vanishing fraction the curvature is taken: its eigenvalues lose as much by cancellation there, sqrt(machine precision)."""
 
@@ -47,23 +49,21 @@ class UphillMap:
         gradients: Mapping[str, Array],
         fluxes: Mapping[str, Array],
         dissipation: Array,
-        balance: str | None = None,
     ) -> Self:
-        """From grad c_i and J_i, (m, d) by independent species; a named balance has minus their sums. Collective.
+        """From grad c_i and J_i, (m, d) by species. Collective.
 
         Uniform states and states at equilibrium have no uphill cells, though what round-off leaves of their fluxes has some direction:
-        in a cell of diameter h, |grad c_i| h and the drop of mu, |grad mu| h >= sigma h/|J|, must exceed ROUND_OFF.
+        in a cell of size h, |grad c_i| h must exceed LEVEL and the drop of mu, |grad mu| h >= sigma h/|J|, ROUND_OFF.
         """
-        gradient, flux = _closed(gradients, balance), _closed(fluxes, balance)
-        h = volumes ** (1 / next(iter(flux.values())).shape[1])
+        h = volumes ** (1 / next(iter(fluxes.values())).shape[1])
         driven = h * dissipation > ROUND_OFF * np.sqrt(sum(_length(J) ** 2 for J in fluxes.values()))
         product, mask = {}, {}
-        for name, J in flux.items():
-            product[name] = np.sum(J * gradient[name], axis=1)
-            largest = global_max(comm, _length(J) * _length(gradient[name]))
-            varies = h * _length(gradient[name]) > ROUND_OFF
+        for name, J in fluxes.items():
+            product[name] = np.sum(J * gradients[name], axis=1)
+            largest = global_max(comm, _length(J) * _length(gradients[name]))
+            varies = h * _length(gradients[name]) > LEVEL
             mask[name] = driven & varies & (product[name] > ROUND_OFF * largest)
-        return cls(comm, volumes, product, mask, flux, dissipation)
+        return cls(comm, volumes, product, mask, fluxes, dissipation)
 
     @property
     def positive(self) -> dict[str, Array]:
@@ -85,8 +85,8 @@ class UphillMap:
         """Volume that is uphill, volume, flux that is uphill, flux."""
         rows = []
         for name, J in self.flux.items():
-            amount = self.volumes * _length(J)
-            rows.append([self.volumes @ self.mask[name], self.volumes.sum(), amount @ self.mask[name], amount.sum()])
+            mask, flow = self.mask[name], self.volumes * _length(J)
+            rows.append([np.sum(self.volumes * mask), np.sum(self.volumes), np.sum(flow * mask), np.sum(flow)])
         return dict(zip(self.flux, np.asarray(global_sum(self.comm, np.array(rows))), strict=True))
 
 
@@ -141,11 +141,6 @@ def _inside(density: LocalDensity, c: Array) -> Array:
 def _numbers(density: LocalDensity) -> Composition:
     """A composition of numbers, for questions about names."""
     return density.composition.with_values([0.0] * len(density.composition.names))
-
-
-def _closed(vectors: Mapping[str, Array], balance: str | None) -> dict[str, Array]:
-    """The vectors by name, with the balance."""
-    return dict(vectors) | ({balance: -sum(vectors.values(), start=np.zeros(()))} if balance is not None else {})
 
 
 def _length(vectors: Array) -> Array:

@@ -216,14 +216,6 @@ def test_factor_of_an_energy_that_is_not_in_RT(case: Path) -> None:
     assert numbers["curvature"]["value"] == pytest.approx(3e8 * (2 - 12 * c * (1 - c)), rel=1e-9)
 
 
-def test_thermo_of_a_ternary_is_refused(case: Path) -> None:
-    (case / "case.toml").write_text(TERNARY)
-    assert fem_diffusion(case, "check", "case.toml").returncode == 0
-    result = fem_diffusion(case, "thermo", "case.toml")
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "error: thermo is for binaries; this problem solves for Ag, Cu\n"
-
-
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_step_that_fails_for_good(ranks: int, case: Path) -> None:
     (case / "case.toml").write_text(IMPOSSIBLE)

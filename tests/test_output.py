@@ -79,7 +79,8 @@ region = "core"
 
 HEADER = (
     "step,time,dt,newton_iterations,linear_iterations,energy,dissipation,mass_A,min_A,max_A,mass_B,min_B,max_B,"
-    "flux_A_floor,flux_B_floor,A_p,B_p,mu_A_p,mean_A_half,mean_B_half,mean_A_in,mean_B_in"
+    "flux_A_floor,flux_B_floor,A_p,B_p,mu_A_p,mean_A_half,mean_B_half,mean_A_in,mean_B_in,"
+    "uphill_volume_A,uphill_volume_B,uphill_flux_A,uphill_flux_B"
 )
 
 ISOLATED = """

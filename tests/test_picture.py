@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dolfinx import fem, mesh
-from matplotlib.colors import Normalize
+from matplotlib.colors import Normalize, to_rgb
 from matplotlib.image import imread
 from mpi4py import MPI
 
 from fem_diffusion.mesh import Mesh, build
 from fem_diffusion.paraview import DrawnMesh
-from fem_diffusion.picture import COLORS, DPI, TO_VIEWER, WIDTH, quantity, spread, summary
+from fem_diffusion.picture import COLORS, DPI, TO_VIEWER, WIDTH, Uphill, quantity, spread, summary
+from fem_diffusion.picture.page import QUIET
+from fem_diffusion.picture.uphill import HOT
 
 COMM = MPI.COMM_WORLD
 CENTRE, RADIUS = np.array([0.6, 0.55]), 0.2
@@ -210,3 +212,105 @@ def test_spread_over_the_run() -> None:
 )
 def test_quantity(value: float, unit: str, text: str) -> None:
     assert quantity(value, unit) == text
+
+
+# --- uphill
+
+
+def uphill_at(drawn: DrawnMesh, regions: dict[str, Callable], direction: Sequence[float]) -> Uphill:
+    """Each species uphill, evenly, where its region holds of the cells' middles; the flux is the same everywhere. On rank 0."""
+    middles = drawn.points[drawn.cells].mean(axis=1)
+    inside = {name: region(middles.T).astype(float) for name, region in regions.items()}
+    flux = {name: np.tile(direction, (len(middles), 1)) for name in regions}
+    return Uphill(inside, flux, {name: float(values.mean()) for name, values in inside.items()})
+
+
+def draw_uphill(path: Path, domain: mesh.Mesh, regions: dict[str, Callable], names: str = "A") -> np.ndarray | None:
+    """The picture on rank 0, of a slope, with regions that go uphill at the second of two times. Collective."""
+    V = fem.functionspace(domain, ("Lagrange", 1))
+    drawn = DrawnMesh(V)
+    c = fem.Function(V)
+    c.interpolate(slope if domain.topology.dim > 1 else lambda x: 0.2 + 0.6 * x[0])
+    values = drawn.at_points(c.x.array)
+    if COMM.rank > 0:
+        return None
+    snapshots = [(t, dict.fromkeys(names, values)) for t in (0.0, 1.0)]
+    nowhere = {name: lambda x: np.zeros(x.shape[1]) for name in regions}
+    direction = [1.0, 0.5, 0.25][: domain.topology.dim]
+    uphill = [uphill_at(drawn, nowhere, direction), uphill_at(drawn, regions, direction)]
+    columns = history(1.0, names) | {f"uphill_flux_{name}": np.linspace(0, 1, 41) for name in names}
+    summary(path, drawn, snapshots, columns, "Uphill", uphill=uphill)
+    return imread(path)[:, :, :3]
+
+
+def orange(picture: np.ndarray) -> np.ndarray:
+    """What has the strongest colour of J . grad c, however lit."""
+    hot = np.array(to_rgb(HOT))
+    return np.abs(picture / np.maximum(picture.max(axis=2, keepdims=True), 0.3) - hot / hot.max()).max(axis=2) < 0.05
+
+
+@pytest.mark.parametrize("cell_type", [mesh.CellType.triangle, mesh.CellType.quadrilateral])
+def test_uphill_region_is_orange(cell_type: mesh.CellType, path: Path) -> None:
+    """A region of 0.3 x 0.5 in the unit square, lower left: its place and its share of the panel."""
+    domain = mesh.create_unit_square(COMM, 20, 20, cell_type)
+    picture = draw_uphill(path, domain, {"A": lambda x: (x[0] < 0.3) & (x[1] < 0.5)})
+    if picture is None:
+        return
+    rows, columns = (np.flatnonzero(orange(picture).sum(axis=axis) > 60) for axis in (1, 0))
+    assert len(rows) == pytest.approx(np.ptp(rows) + 1) and len(columns) == pytest.approx(np.ptp(columns) + 1)
+    assert len(rows) / len(columns) == pytest.approx(0.5 / 0.3, rel=0.02)
+    assert columns[0] < 0.1 * picture.shape[1]
+    # right of it and above it the panel is grey
+    aside = picture[rows[len(rows) // 2], columns[-1] + 3 : columns[-1] + len(columns)]
+    assert (np.ptp(aside, axis=1) < 0.06).all()
+
+
+@pytest.mark.parametrize("cell_type", [mesh.CellType.tetrahedron, mesh.CellType.hexahedron])
+def test_uphill_on_the_faces_of_a_box(cell_type: mesh.CellType, path: Path) -> None:
+    """The top layer of a cube: its upper face is orange, and a band below it of one eighth of the side faces."""
+    picture = draw_uphill(path, mesh.create_unit_cube(COMM, 8, 8, 8, cell_type), {"A": lambda x: x[2] > 0.875})
+    if picture is None:
+        return
+    across = np.abs(TO_VIEWER)
+    top, sides = across[2], across[0] + across[1]
+    box = np.abs(TO_VIEWER[:2]).sum() / np.hypot(*TO_VIEWER[:2])
+    seen = orange(picture)
+    width = np.ptp(np.flatnonzero(seen.any(axis=0))) + 1
+    assert seen.sum() / width**2 == pytest.approx((top + sides / 8) / box**2, rel=0.06)
+
+
+def test_uphill_stretch_of_a_line(path: Path) -> None:
+    picture = draw_uphill(path, mesh.create_interval(COMM, 50, [0.0, 1.0]), {"A": lambda x: x[0] > 0.6})
+    if picture is None:
+        return
+    left, right = np.flatnonzero(orange(picture).any(axis=0))[[0, -1]]
+    # the panel is as wide as its arrows and its line: three fifths of the arrows are not orange
+    grey = np.flatnonzero((np.abs(picture - np.array(to_rgb(QUIET))).max(axis=2) < 0.02)[: picture.shape[0] * 2 // 3].sum(axis=0) > 3)
+    assert grey.min() < left < right
+    assert (right - left) / (right - grey.min()) == pytest.approx(0.4, abs=0.03)
+
+
+@pytest.mark.parametrize("names", ["AB", "ABC", "ABCD"])
+def test_panels_of_several_species(names: str, path: Path) -> None:
+    """Each has a panel, with a region of its own; two with the same share one."""
+    domain = mesh.create_unit_square(COMM, 20, 20)
+    widths = {name: 0.2 + 0.1 * k for k, name in enumerate(names)}
+    distinct = draw_uphill(path, domain, {name: lambda x, w=w: x[0] < w for name, w in widths.items()}, names)
+    same = draw_uphill(path, domain, {name: lambda x: x[0] < 0.4 for name in names}, names)
+    if distinct is None or same is None:
+        return
+    assert sum(len(runs(row, 20)) for row in row_samples(orange(distinct))) == len(names)
+    assert sum(len(runs(row, 20)) for row in row_samples(orange(same))) == 1
+
+
+def row_samples(mask: np.ndarray) -> list[np.ndarray]:
+    """One line of pixels, that with the most, of each row of panels."""
+    return [mask[band][mask[band].sum(axis=1).argmax()] for band in runs(mask.sum(axis=1) > 20, 60)]
+
+
+def test_nothing_is_added_where_nothing_goes_uphill(path: Path) -> None:
+    domain = mesh.create_unit_square(COMM, 8, 8)
+    picture = draw_uphill(path, domain, {"A": lambda x: np.zeros(x.shape[1], dtype=bool)})
+    plain = draw(path, domain, {"A": slope}, times=(0.0, 1.0))
+    if picture is not None and plain is not None:
+        assert picture.shape == plain.shape

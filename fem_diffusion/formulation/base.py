@@ -92,6 +92,16 @@ class Formulation(ABC):
     def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
         """J_i at the state u, with the mobility at c."""
 
+    def forces(self, u: Expr, c: Composition) -> list[Expr]:
+        """The thermodynamic forces d_i = sum_j S_ij grad mu_j, S = diag(c) - c c^T (fractions that close to one) or diag(c)."""
+        gradients = [ufl.grad(mu) for mu in self.mu(u)]
+        if not self.model.closed:
+            return [ci * gradient for ci, gradient in zip(c, gradients, strict=True)]
+        mean = ufl.zero(gradients[0].ufl_shape)
+        for ci, gradient in zip(c, gradients, strict=True):
+            mean += ci * gradient
+        return [ci * (gradient - mean) for ci, gradient in zip(c, gradients, strict=True)]
+
     def flux_composition(self) -> Composition:
         """Where the mobility and the sources are evaluated."""
         return self.c(self.u)
@@ -189,7 +199,7 @@ class Formulation(ABC):
         total = np.zeros((self.n, x.shape[1]))
         for term in self.model.free_energy:
             if isinstance(term, ExternalPotential):
-                total += [term.potential_at(name, x, t, ratio) for name in self.model.names]
+                total += [term.potential_at(name, x, t, ratio, self.model.balance) for name in self.model.names]
         return total
 
     # -- places and volumes ---------------------------------------------------------------------------------------------------

@@ -69,7 +69,11 @@ def _no_fractions(model: Model, facts: Facts) -> str | None:
     if not isinstance(model.mobility, MobilityOfForces):
         return f"{model.mobility.label} does not state its fluxes by thermodynamic forces"
     if model.closed != model.mobility.closed:
-        return f"{model.mobility.label} does not vanish where the closing fraction does" if model.closed else "the fractions do not close to one"
+        return (
+            f"{model.mobility.label} does not vanish where the closing fraction does"
+            if model.closed
+            else "the fractions do not close to one"
+        )
     return None
 
 

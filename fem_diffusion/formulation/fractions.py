@@ -49,7 +49,7 @@ class Fractions(Formulation):
         f = sum(term.density(c.with_values(variables), None) for term in self.energy.terms)
         return tuple(ufl.diff(f, variable) for variable in variables)
 
-    def forces(self, c: Composition) -> list[Expr]:
+    def forces(self, u: Expr, c: Composition) -> list[Expr]:
         """d_i, free of poles."""
         a, closed, x = self.energy.entropy(c), self.model.closed, c.closed
         uniform = all(isinstance(a_k, float) and a_k == 1.0 for a_k in a.values()) and len(a) == len(x)
@@ -61,15 +61,12 @@ class Fractions(Formulation):
         if excess is not None:
             gradients = [ufl.grad(mu) for mu in excess]
             mean = sum(ci * gradient for ci, gradient in zip(c, gradients, strict=True)) if closed else None
-            d = [
-                d_i + ci * (gradient - mean if mean is not None else gradient)
-                for d_i, ci, gradient in zip(d, c, gradients, strict=True)
-            ]
+            d = [d_i + ci * (gradient - mean if mean is not None else gradient) for d_i, ci, gradient in zip(d, c, gradients, strict=True)]
         return d
 
     def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
         assert isinstance(self.mobility, MobilityOfForces)
-        return self.mobility.fluxes(c, self.forces(c), self.model.closed)
+        return self.mobility.fluxes(c, self.forces(u, c), self.model.closed)
 
     def dissipation_density(self) -> Expr:
         """-sum_i J_i . grad mu_i, in which a fraction below round-off of its neighbours' is no fraction: grad ln x of noise is not small."""

@@ -35,6 +35,11 @@ class Mobility(Record):
         """Whether L is meant to be symmetric and positive semi-definite, so that the free energy falls."""
         return True
 
+    @property
+    def balance_moves(self) -> bool:
+        """Whether the fluxes add up to zero, so that what closes the sum to one flows against all others."""
+        return True
+
     def check_species(self, c: Composition) -> None:
         """Raise InputError where the parameters do not fit the species."""
 
@@ -79,10 +84,10 @@ class MobilityOfForces(Mobility):
         return self.fluxes_of(c, d)
 
     def matrix(self, c: Composition) -> Matrix:
-        columns = [[-J for J in self.fluxes_of(c, [S[j] for S in self._entropy_matrix(c)])] for j in range(len(c))]
+        columns = [[-J for J in self.fluxes_of(c, [S[j] for S in self.entropy_matrix(c)])] for j in range(len(c))]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    def _entropy_matrix(self, c: Composition) -> Matrix:
+    def entropy_matrix(self, c: Composition) -> Matrix:
         """S, of which J = -A S grad mu"""
         if self.closed:
             return [[c_i * ((1 if i == j else 0) - c_j) for j, c_j in enumerate(c)] for i, c_i in enumerate(c)]

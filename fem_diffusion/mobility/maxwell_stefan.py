@@ -34,8 +34,15 @@ class MaxwellStefan(MobilityOfForces):
     def symmetric(self) -> bool:
         return self.stagnant is None
 
+    @property
+    def balance_moves(self) -> bool:
+        return self.stagnant is None
+
     def fluxes_of(self, c: Composition, d: Sequence[Expr]) -> list[Expr]:
-        return _solved(self._friction(c), [-d_i for d_i in d])
+        return [J for (J,) in _solved(self._friction(c), [[-d_i] for d_i in d])]
+
+    def matrix(self, c: Composition) -> Matrix:
+        return _solved(self._friction(c), self.entropy_matrix(c))  # the columns share one elimination
 
     def _friction(self, c: Composition) -> Matrix:
         """B, n x n, its rows and columns those of the independent species; without the terms from J_n = -sum J where N_n = 0."""
@@ -80,21 +87,25 @@ class MaxwellStefan(MobilityOfForces):
                 )
 
 
-def _solved(B: Matrix, r: Sequence[Expr]) -> list[Expr]:
-    """B^-1 r by Gauss' elimination without pivoting, r of UFL vectors or scalars.
+def _solved(B: Matrix, R: Matrix) -> Matrix:
+    """B^-1 R by Gauss' elimination without pivoting; the entries of R are UFL vectors or scalars.
 
     For x >= 0 no pivot vanishes: the principal minors of B are positive. (A minor is the determinant of the same problem with the other
     species as a medium at rest. Determinants of such drag plus friction are sums of products of x_k/D_kl, by the matrix-tree theorem.)
-    Intermediate results are variables: where UFL walks through a tree, it enters each of them once, instead of 3^n times.
     """
-    n = len(r)
-    B, r = [list(row) for row in B], list(r)
+    n = len(B)
+    rows = [[*B_i, *R_i] for B_i, R_i in zip(B, R, strict=True)]
     for k in range(n):
         for i in range(k + 1, n):
-            factor = ufl.variable(B[i][k] / B[k][k])
-            r[i] = ufl.variable(r[i] - factor * r[k])
-            for j in range(k + 1, n):
-                B[i][j] = ufl.variable(B[i][j] - factor * B[k][j])
+            factor = _once(rows[i][k] / rows[k][k])
+            rows[i][k + 1 :] = [_once(a - factor * b) for a, b in zip(rows[i][k + 1 :], rows[k][k + 1 :], strict=True)]
+    solution: Matrix = [[] for _ in B]
     for k in reversed(range(n)):
-        r[k] = ufl.variable(total([r[k], *(-B[k][j] * r[j] for j in range(k + 1, n))]) / B[k][k])
-    return r
+        known = [[-rows[k][j] * x for x in solution[j]] for j in range(k + 1, n)]
+        solution[k] = [_once(total(parts) / rows[k][k]) for parts in zip(rows[k][n:], *known, strict=True)]
+    return solution
+
+
+def _once(value: Expr) -> Expr:
+    """A variable: where UFL walks through an expression as through a tree, it enters each of them once, instead of 3^n times."""
+    return ufl.variable(value) if isinstance(value, ufl.core.expr.Expr) else value

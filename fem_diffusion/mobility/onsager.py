@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from ..errors import InputError
@@ -68,7 +68,7 @@ class _Entry:
             return given
         if isinstance(given, str) and not is_quantity(given) and not _is_number(given):
             return OfComposition(given)
-        return Quantity(_UNIT).parse(given)
+        return Quantity(_UNIT).parse(given) or 0  # the integer marks what is always zero
 
 
 class Onsager(Mobility):
@@ -78,15 +78,14 @@ class Onsager(Mobility):
     """
 
     # `matrix` is what the entries become: the key has that name in the table only.
-    model_config = ConfigDict(populate_by_name=True)
-
     rows: tuple[tuple[Annotated[Any, _Entry()], ...], ...] = Field(alias="matrix")
 
     def matrix(self, c: Composition) -> Matrix:
-        return [[_evaluated(entry, c) for entry in row] for row in self.rows]
+        return [[entry.ufl(c) if isinstance(entry, OfComposition) else entry for entry in row] for row in self.rows]
 
     def at_temperature(self, ratio: Expr) -> Self:
-        return self.model_copy(update={"rows": tuple(tuple(entry * ratio for entry in row) for row in self.rows)})  # mu is in units of RT
+        rows = tuple(tuple(0 if isinstance(entry, int) else entry * ratio for entry in row) for row in self.rows)  # mu is in units of RT
+        return self.model_copy(update={"rows": rows})
 
     def check_species(self, c: Composition) -> None:
         n = len(c)
@@ -109,17 +108,16 @@ class Onsager(Mobility):
         for i in range(n):
             for j in range(i):
                 a, b = self.rows[i][j], self.rows[j][i]
-                if isinstance(a, Value) and isinstance(b, Value) and not math.isclose(a, b, rel_tol=1e-12):
+                expressions = isinstance(a, OfComposition) or isinstance(b, OfComposition)
+                if not expressions and not math.isclose(a, b, rel_tol=1e-12):
                     raise ValueError(
-                        f"matrix[{i}][{j}] = {a.text} and matrix[{j}][{i}] = {b.text} must be equal: a matrix of Onsager's coefficients is symmetric"
+                        f"matrix[{i}][{j}] = {_text(a)} and matrix[{j}][{i}] = {_text(b)} must be equal: L is symmetric (Onsager)"
                     )
         return self
 
 
-def _evaluated(entry: Any, c: Composition) -> Expr:
-    if isinstance(entry, OfComposition):
-        return entry.ufl(c)
-    return 0 if isinstance(entry, float) and entry == 0.0 else entry
+def _text(entry: Any) -> str:
+    return entry.text if isinstance(entry, Value) else str(entry)
 
 
 def _is_number(text: str) -> bool:

@@ -13,6 +13,7 @@ from .multicomponent import (
     thermodynamic_factor_matrix,
     thermodynamic_factors,
     uphill_directions,
+    uphill_share,
 )
 from .ternary import TernaryPhaseDiagram
 
@@ -31,4 +32,5 @@ __all__ = [
     "thermodynamic_factor_matrix",
     "thermodynamic_factors",
     "uphill_directions",
+    "uphill_share",
 ]

@@ -22,6 +22,12 @@ from ..state import Composition
 Directions = tuple[float, float]
 
 
+def closes_to_one(density: LocalDensity) -> bool:
+    """Whether f is of fractions that close to one: whether it takes the logarithms of all components, the closing one included."""
+    composition = density.composition
+    return density.positive == set(composition.with_values([0.0] * len(composition.names)).closed)
+
+
 def stability(density: LocalDensity, c: ArrayLike) -> Array:
     """Eigenvalues of d2f/dc_i dc_j in ascending order, (..., n) for c of shape (n, ...): unstable where the first is negative."""
     return eigenvalues(density.hessian(c))
@@ -66,6 +72,19 @@ def uphill_directions(D: ArrayLike) -> tuple[Directions | None, Directions | Non
     return one, two, rest
 
 
+def uphill_share(D: ArrayLike, directions: int = 720) -> Array:
+    """The share of gradient directions, of so many even ones, in which any of a ternary's three components goes uphill.
+
+    Shape (...) for D of shape (2, 2, ...).
+    """
+    theta = (np.arange(directions) + 0.5) * math.pi / directions
+    g = np.array([np.cos(theta), np.sin(theta)])
+    J = -np.tensordot(np.asarray(D, dtype=float), g, axes=(1, 0))  # (2, ..., directions)
+    uphill = (J[0] * g[0] > 0) | (J[1] * g[1] > 0) | ((J[0] + J[1]) * (g[0] + g[1]) > 0)
+    share: Array = uphill.mean(axis=-1)
+    return share
+
+
 @dataclass(frozen=True)
 class MulticomponentThermodynamics:
     """The state c_0 of n species: f, its derivatives and what follows from them. None where a number is not defined.
@@ -73,7 +92,7 @@ class MulticomponentThermodynamics:
     curvature                       H_ij = d2f/dc_i dc_j
     curvature_eigenvalues           of H, ascending
     stable                          whether all of them are positive
-    thermodynamic_factor            Gamma = S H, see `thermodynamic_factor_matrix`
+    thermodynamic_factor            Gamma = S H, see `thermodynamic_factor_matrix`; for fractions that close to one only
     thermodynamic_factor_eigenvalues  of Gamma, ascending
     mobility, diffusivity           L and D = L H
     diffusivity_eigenvalues         of D, ascending: real, as L H is similar to L^1/2 H L^1/2; as many are negative as of H, for a definite L
@@ -104,14 +123,15 @@ class MulticomponentThermodynamics:
     """SI unit of each number of `as_dict`."""
 
     density: LocalDensity = field(repr=False, compare=False)
+    transport: Mobility = field(repr=False, compare=False)
     composition: Array
     free_energy: float
     chemical_potential: Array
     curvature: Array
     curvature_eigenvalues: Array
     stable: bool
-    thermodynamic_factor: Array
-    thermodynamic_factor_eigenvalues: Array
+    thermodynamic_factor: Array | None
+    thermodynamic_factor_eigenvalues: Array | None
     mobility: Array
     diffusivity: Array
     diffusivity_eigenvalues: Array
@@ -127,18 +147,19 @@ class MulticomponentThermodynamics:
         c0 = np.asarray(c0, dtype=float)
         density = LocalDensity(terms, composition)
         H, L = density.hessian(c0), mobility_matrix(mobility, composition, c0)
-        D, kappa = L @ H, density.gradient_coefficients(c0)
-        lowest = eigenvalues(H)
+        D, kappa = diffusion_matrix(density, mobility, composition, c0), density.gradient_coefficients(c0)
+        curvatures, closed = eigenvalues(H), closes_to_one(density)
         return cls(
             density=density,
+            transport=mobility,
             composition=c0,
             free_energy=float(density.value(c0)),
             chemical_potential=density.potential(c0),
             curvature=H,
-            curvature_eigenvalues=lowest,
-            stable=bool(lowest[0] > 0),
-            thermodynamic_factor=thermodynamic_factor_matrix(density, c0),
-            thermodynamic_factor_eigenvalues=thermodynamic_factors(density, c0),
+            curvature_eigenvalues=curvatures,
+            stable=bool(curvatures[0] > 0),
+            thermodynamic_factor=thermodynamic_factor_matrix(density, c0) if closed else None,
+            thermodynamic_factor_eigenvalues=thermodynamic_factors(density, c0) if closed else None,
             mobility=L,
             diffusivity=D,
             diffusivity_eigenvalues=_eigenvalues_of_product(L, H),
@@ -201,7 +222,10 @@ def _fastest_wave(L: Array, H: Array, kappa: Array) -> dict[str, float]:
     grid = np.linspace(0, cutoff, 402)
     top = min(max(int(np.argmax(_rate(L, H, kappa, grid))), 1), 400)
     found = minimize_scalar(
-        lambda k: -float(_rate(L, H, kappa, np.array(k))), bounds=(grid[top - 1], grid[top + 1]), method="bounded", options={"xatol": 1e-12 * cutoff}
+        lambda k: -float(_rate(L, H, kappa, np.array(k))),
+        bounds=(grid[top - 1], grid[top + 1]),
+        method="bounded",
+        options={"xatol": 1e-12 * cutoff},
     )
     k, rate = float(found.x), -float(found.fun)
     return {"wavenumber": k, "wavelength": 2 * math.pi / k, "growth_rate": rate} if rate > 0 else {}

@@ -11,14 +11,14 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import root
+from scipy.optimize import brentq, root
 from scipy.spatial import ConvexHull
 from scipy.special import softmax
 
 from ..free_energy import Term
 from ..pointwise import Array, LocalDensity
 from ..state import Composition
-from .multicomponent import thermodynamic_factors
+from .multicomponent import closes_to_one, thermodynamic_factors
 
 Edge = tuple[int, int]  # two points of a grid, the smaller index first
 
@@ -53,7 +53,7 @@ class TernaryPhaseDiagram:
         None unless there are two independent species, and f takes the logarithms of both and of the closing one.
         """
         density = LocalDensity(terms, composition)
-        if len(composition.names) != 2 or density.positive != set(composition.with_values((0.0, 0.0)).closed):
+        if len(composition.names) != 2 or not closes_to_one(density):
             return None
         simplex = _Simplex(density)
         curves = list(spinodal(density))
@@ -181,7 +181,7 @@ class _Hull:
         self.triangles = list(x[facets[spanning == 3]])
         self._links: dict[Edge, list[Edge]] = {}
         for edges, gap in zip(pairs[spanning == 2], spans[spanning == 2], strict=True):
-            first, second = (tuple(map(int, edge)) for edge in edges[gap])
+            first, second = ((int(p), int(q)) for p, q in edges[gap])
             self._links.setdefault(first, []).append(second)
             self._links.setdefault(second, []).append(first)
 
@@ -332,34 +332,52 @@ def spinodal(density: LocalDensity, n: int = 160) -> Iterator[Array]:
 
 def _critical_points(simplex: _Simplex, curves: list[Array]) -> list[Array]:
     """The stable states where d2f v = 0 and d3f v v v = 0 for the same v: where the third derivative changes its sign on a spinodal."""
-    density = simplex.density
     found: list[Array] = []
     for curve in curves:
-        _, vectors = np.linalg.eigh(np.moveaxis(density.hessian(curve.T), -1, 0))
-        v = vectors[:, :, 0]
-        same = np.concatenate([[1.0], np.cumprod(np.sign(np.sum(v[1:] * v[:-1], axis=1)))])
-        cubic = np.einsum("ijkm,mi,mj,mk->m", density.third(curve.T), v, v, v) * same
+        v = _softest(simplex.density, curve)
+        for k in range(1, len(v)):
+            v[k] *= np.sign(v[k] @ v[k - 1]) or 1.0
+        cubic = _cubic(simplex.density, curve, v)
         for k in np.flatnonzero(np.sign(cubic[1:]) != np.sign(cubic[:-1])):
-            point = _critical_point(density, (curve[k] + curve[k + 1]) / 2)
-            close = [other for other in found if point is not None and np.abs(point - other).max() < 1e-6]
-            if point is not None and not close and simplex.is_stable(point):
+            point = _critical_point(simplex.density, curve[k], curve[k + 1], v[k])
+            if point is not None and all(np.abs(point - other).max() > 1e-6 for other in found) and simplex.is_stable(point):
                 found.append(point)
     return found
 
 
-def _critical_point(density: LocalDensity, start: Array) -> Array | None:
-    larger = int(np.argmax(np.diag(density.hessian(start))))
+def _critical_point(density: LocalDensity, a: Array, b: Array, v: Array) -> Array | None:
+    """The point between two of a spinodal; v orients the direction of zero curvature. None where the spinodal bends too much."""
+    normal = np.array([a[1] - b[1], b[0] - a[0]])
 
-    def equations(y: Array) -> Array:
-        x, (slope,) = _fractions(y[None])
-        H, third = density.hessian(x[0]), density.third(x[0])
-        v = np.array([-H[0, 1], H[0, 0]] if larger == 0 else [H[1, 1], -H[0, 1]]) / H[larger, larger]  # H v = 0 where det H = 0
-        return np.array([np.linalg.det(slope @ H), np.einsum("ijk,i,j,k->", third, v, v, v)])
+    def on_spinodal(t: float) -> Array:
+        chord = a + t * (b - a)
+        return chord + normal * _root(lambda s: float(thermodynamic_factors(density, chord + s * normal)[0]), -0.5, 0.5)
 
-    with np.errstate(all="ignore"):
-        found = root(equations, _logits(start[None])[0], tol=1e-14)
-    (point,), _ = _fractions(found.x[None])
-    return point if np.abs(found.fun).max() < 1e-9 and np.abs(point - start).max() < 0.05 else None
+    def cubic(t: float) -> float:
+        x = on_spinodal(t)[None]
+        direction = _softest(density, x)
+        return float(_cubic(density, x, direction * np.sign(direction @ v))[0])
+
+    try:
+        return on_spinodal(_root(cubic, 0.0, 1.0))
+    except ValueError:
+        return None
+
+
+def _softest(density: LocalDensity, x: Array) -> Array:
+    """The eigenvectors of the smallest eigenvalue of d2f, (m, 2) for x of shape (m, 2)."""
+    _, vectors = np.linalg.eigh(np.moveaxis(density.hessian(x.T), -1, 0))
+    return np.array(vectors[:, :, 0])
+
+
+def _cubic(density: LocalDensity, x: Array, v: Array) -> Array:
+    """d3f v v v, (m,) for x and v of shape (m, 2)."""
+    return np.einsum("ijkm,mi,mj,mk->m", density.third(x.T), v, v, v)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """ValueError without a change of sign."""
+    return float(brentq(function, low, high, xtol=1e-15, rtol=4 * np.finfo(float).eps))
 
 
 def _indices(n: int) -> Array:

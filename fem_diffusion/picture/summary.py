@@ -1,0 +1,50 @@
+"""One picture of a run: snapshots of the fields on the real geometry, where species go uphill, and energy, mass and steps over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+from ..paraview import Array, DrawnMesh
+from .fields import draw_lines, draw_maps
+from .history import draw_history
+from .numbers import Snapshot
+from .page import STYLE, Page
+from .uphill import Uphill, draw_uphill
+
+MOST_SPECIES = 3
+
+
+def summary(
+    path: Path,
+    mesh: DrawnMesh,
+    snapshots: Sequence[Snapshot],
+    history: Mapping[str, Array],
+    title: str,
+    time_unit: str = "",
+    length_unit: str = "",
+    energy_unit: str = "",
+    labels: Mapping[str, str] | None = None,
+    uphill: Sequence[Uphill] = (),
+) -> None:
+    """Write the picture (PNG, white background). On one rank, the one that has the mesh.
+
+    snapshots:  times and the species' values at the points of the mesh; of many, those are shown that spread over the run
+    history:    columns of history.csv: step, time, dt, newton_iterations, energy, mass_<species>
+    *_unit:     "" where a quantity is dimensionless; "s" and "m" get the prefix that suits the number
+    labels:     what is written at a species' colours; default: its name
+    uphill:     what goes uphill at each of the snapshots; where something does, a row shows it, with the columns uphill_flux_<species>
+                of the history
+    """
+    names = {name: (labels or {}).get(name, name) for name in snapshots[0][1]}
+    species = dict(list(names.items())[:MOST_SPECIES])
+    fields = draw_lines if mesh.cell == "interval" else draw_maps
+    with mpl.rc_context(STYLE):
+        page = Page(title)
+        fields(page, mesh, snapshots, species, time_unit, length_unit)
+        draw_uphill(page, mesh, snapshots, uphill, history, names, time_unit, length_unit)
+        signed = any(values[name].min() < -0.05 * abs(values[name]).max() for _, values in snapshots for name in species)
+        draw_history(page, history, time_unit, energy_unit, signed)
+        page.save(path)
