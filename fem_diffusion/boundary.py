@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import field_validator, model_validator
 
-from .errors import InputError
+from .errors import InputError, did_you_mean
 from .field import Field, FieldOf
 from .record import Record
 from .units import Quantity
@@ -108,9 +108,17 @@ def _exchange(name: str, table: Any) -> Exchange | PotentialExchange:
         return table
     if not isinstance(table, Mapping):
         raise ValueError(f"{name} = {table!r}: must be a table with a coefficient and a reference (or a potential_reference)")
-    if "reference" in table and "potential_reference" in table:
-        raise ValueError(f"{name}: give either reference (a fraction) or potential_reference (a chemical potential)")
-    return PotentialExchange(**table) if "potential_reference" in table else Exchange(**table)
+    references = ("reference", "potential_reference")
+    for key in table:
+        if key not in ("coefficient", *references):
+            raise InputError(f"{Exchange.label} of {name} has no parameter '{key}'{did_you_mean(key, ('coefficient', *references))}")
+    given = [key for key in references if key in table]
+    if len(given) != 1:
+        raise InputError(
+            f"{Exchange.label} of {name}: give either reference (a fraction) or potential_reference (a chemical potential); "
+            f"given: {', '.join(given) or 'none'}"
+        )
+    return PotentialExchange(**table) if given == ["potential_reference"] else Exchange(**table)
 
 
 def _reference(exchange: Exchange | PotentialExchange) -> Field:

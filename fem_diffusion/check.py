@@ -36,6 +36,7 @@ def check(system: System) -> Report:
     """
     system.initialise()
     require_well_posed(system)
+    _require_rate(system)
     Columns(system)
     mesh = statistics(system.geometry)
     dimensional, scales = system.given.dimensional, system.scales
@@ -124,6 +125,22 @@ def require_well_posed(system: System) -> None:
                 "and there is no gradient energy: the equations are ill-posed and any answer would depend on the mesh; add a "
                 "[[free_energy]] with kind = 'Gradient'"
             )
+
+
+def _require_rate(system: System) -> None:
+    """InputError where an expression of the problem has no finite value at the start."""
+    formulation = system.formulation
+    undefined = ~np.isfinite(system.rate_of_change())
+    mine = [
+        (tuple(formulation.x[:, i]), system.model.names[k], formulation.place(i, system.scales.length)) for i, k in np.argwhere(undefined)
+    ]
+    found = [item for item in system.comm.allgather(min(mine) if mine else None) if item is not None]
+    if found:
+        _, name, place = min(found)  # the first one in space: the same on any number of ranks
+        raise InputError(
+            f"the rate at which {name} changes is not a number at {place} at the start: a source, reaction, flux, exchange or potential has no "
+            "finite value there, as of a logarithm or root of a negative number, or a division by zero"
+        )
 
 
 def _range(system: System) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,7 @@ class Conditions:
         self._names, self._time_unit = formulation.model.names, time_unit
         self._require_exterior()
         self._reservoirs = [self._fixed(boundary, *unknown) for boundary in problem.boundary for unknown in self._evaluators(boundary)]
+        self._require_temperature(0.0)
 
     @property
     def fixed(self) -> list[Any]:
@@ -74,7 +75,39 @@ class Conditions:
                 with np.errstate(divide="ignore", invalid="ignore"):
                     reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, potential_time if reservoir.of_potential else time)
             reservoir.g.x.scatter_forward()
+        self._require_room(time)
         self._require_admissible(time)
+        self._require_temperature(potential_time)
+
+    def _require_room(self, time: float) -> None:
+        """The concentrations of a reservoir must leave something, or nothing, to what closes them to one."""
+        formulation = self._formulation
+        if not formulation.model.closed:
+            return
+        for boundary, given in self._boundary.items():
+            dofs = next((reservoir.dofs for reservoir in self._reservoirs if reservoir.boundary == boundary), np.empty(0, dtype=np.int32))
+            total = sum((field.at(formulation.places[:, dofs], time) for field in given.concentration.values()), start=np.zeros(len(dofs)))
+            most = global_max(formulation.comm, total)
+            if most > 1 + 1e-12:
+                raise InputError(
+                    f"[boundary.{boundary}] concentrations: the sum is {most:g} at t = {time * self._time_unit:g}, and must be at most 1"
+                )
+
+    def _require_temperature(self, time: float) -> None:
+        """A given temperature must be positive at every vertex, whenever a step asks for it."""
+        formulation, temperature = self._formulation, self._formulation.model.temperature
+        if temperature is None:
+            return
+        ratio, scales = temperature.at(formulation.x, time), temperature.scales
+        bad = np.flatnonzero(~(np.isfinite(ratio) & (ratio > 0)))
+        mine = [(tuple(formulation.x[:, i]), float(ratio[i]), formulation.place(i, scales.length)) for i in bad]
+        found = [item for item in formulation.comm.allgather(min(mine) if mine else None) if item is not None]
+        if found:
+            _, worst, place = min(found)  # the first one in space: the same on any number of ranks
+            raise InputError(
+                f"temperature = '{temperature.text}' is {worst * scales.temperature:g} at {place} at t = {time * scales.time:g}: "
+                "it must be positive everywhere until the end"
+            )
 
     def _require_admissible(self, time: float) -> None:
         """A reservoir's expression may leave the range of compositions as time goes on, and no step would lead there."""
@@ -89,12 +122,11 @@ class Conditions:
             found = [value for value in formulation.comm.allgather(mine) if value is not None]
             if found:
                 field = f"{'chemical potential' if reservoir.of_potential else 'concentration'} of {name}"
-                empty = found[0] in ("0", "-inf")
-                why = (
-                    "a reservoir fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example"
-                    if empty
-                    else "no composition has that"
-                )
+                why = {
+                    "0": "a reservoir fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
+                    "-inf": "that is the potential of nothing: give a small fraction, 1e-6 for example",
+                    "inf": "the fractions sum to one, and without any of the rest there is no finite potential: leave it a small fraction",
+                }.get(found[0], "no composition has that")
                 raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {why}")
 
     def impose_potentials(self) -> None:
@@ -111,14 +143,15 @@ class Conditions:
             values[reservoir.dofs, reservoir.component] = reservoir.g.x.array[reservoir.dofs]
 
     def concentration_range(self) -> tuple[np.ndarray, np.ndarray]:
-        """Smallest and largest concentration of each species in the reservoirs at the start, each (n,); infinite without any. Collective."""
+        """Smallest and largest c_i in the reservoirs and behind the films at the start, each (n,); infinite without any. Collective."""
         formulation = self._formulation
         geometry, space = formulation.geometry, formulation.scalar_space
         low, high = np.full(len(self._names), np.inf), np.full(len(self._names), -np.inf)
         for boundary, given in self._boundary.items():
             facets = geometry.facet_tags.find(geometry.boundaries[boundary])
             x = formulation.places[:, fem.locate_dofs_topological(space, geometry.mesh.topology.dim - 1, facets)]
-            for name, field in given.concentration.items():
+            references = {name: exchange.reference for name, exchange in given.exchange.items() if isinstance(exchange, Exchange)}
+            for name, field in (*given.concentration.items(), *references.items()):
                 i, values = self._names.index(name), field.at(x, 0.0)
                 low[i], high[i] = min(low[i], global_min(formulation.comm, values)), max(high[i], global_max(formulation.comm, values))
         return low, high
@@ -226,7 +259,13 @@ class Conditions:
                 f"[boundary.{boundary}] fixes the concentration of '{self._names[i]}' but not of {', '.join(missing)}: its chemical potential "
                 f"depends on the whole composition; give the concentrations of all species, or chemical_potential = {{ {self._names[i]} = ... }}"
             )
-        return lambda x, t: self._formulation.potential_of(np.array([field.at(x, t) for field in fields]), x, t)[i]
+
+        def potential(x: np.ndarray, t: float) -> np.ndarray:
+            c = np.array([field.at(x, t) for field in fields])
+            full = self._formulation.model.closed & (c.sum(axis=0) >= 1)  # the rest is none: its logarithm has no value
+            return np.where(full, np.inf, self._formulation.potential_of(c, x, t)[i])
+
+        return potential
 
     def _require_exterior(self) -> None:
         """A flux or a wall energy inside the domain would be integrated nowhere."""

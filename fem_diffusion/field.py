@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from .errors import InputError
 from .expression import Expression
 from .units import Quantity, Scales, Value, is_quantity
 
@@ -44,11 +45,14 @@ class Field:
         return np.broadcast_to(np.asarray(values, dtype=float), (n,)) / self._factor
 
     def ufl(self, x: Any, t: Any) -> Any:
-        """As a UFL expression of the coordinates and the time."""
+        """As a UFL expression of the coordinates and the time; InputError where a part of it is constant and not finite."""
         if not isinstance(self.value, Expression):
             return float(self.value) / self._factor
         place = {name: x[i] * self.scales.length if i < len(x) else 0.0 for i, name in enumerate("xyz")}
-        return self.value.ufl(**place, t=t * self.scales.time) / self._factor
+        try:
+            return self.value.ufl(**place, t=t * self.scales.time) / self._factor
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
     @property
     def _factor(self) -> float:
@@ -65,6 +69,7 @@ class FieldOf:
     unit: str
     minimum: float = -math.inf
     maximum: float = math.inf
+    positive: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
@@ -76,7 +81,7 @@ class FieldOf:
             expression = Expression(given)
             if expression.depends_on or not _is_number(given):
                 return Field(expression, self.unit)
-        return Field(Quantity(self.unit, self.minimum, self.maximum).parse(given), self.unit)
+        return Field(Quantity(self.unit, self.minimum, self.maximum, self.positive).parse(given), self.unit)
 
 
 def _is_number(text: str) -> bool:

@@ -22,9 +22,10 @@ from .diagnostics import Columns
 from .errors import InputError
 from .integrator import Integrator, Step
 from .mesh import statistics
+from .mobility import Darken
 from .parallel import global_max, on_root
 from .paraview import FieldSeries
-from .picture import summary
+from .picture import Uphill, summary
 from .system import System
 
 
@@ -43,6 +44,7 @@ class Output:
         self._series = FieldSeries(folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length)
         self._times = _output_times(system)
         self._snapshots: list[tuple[float, dict[str, np.ndarray]]] = []
+        self._uphill: list[Uphill] = []
         self._history: list[dict[str, float]] = []
         self._started = clock.perf_counter()
         if self._root:
@@ -107,9 +109,19 @@ class Output:
         cell = {f"flux_{name}": J * factor("m/s") for name, J in uphill.flux.items()}
         cell |= {f"uphill_{name}": product * factor("1/s") for name, product in uphill.positive.items()}
         cell["dissipation"] = uphill.dissipation * factor("J/(m^3*s)")
+        if isinstance(system.model.mobility, Darken):
+            cell["lattice_velocity"] = system.lattice_velocity()[0] * factor("m/s")
         seconds = time * system.scales.time
         self._series.write(seconds, point, cell)
         self._snapshots.append((seconds, snapshot))
+        in_cells = self._series.mesh.at_cells
+        self._uphill.append(
+            Uphill(
+                product={name: in_cells(product) for name, product in uphill.positive.items()},
+                flux={name: in_cells(J) for name, J in uphill.flux.items()},
+                fraction=uphill.flux_fractions,
+            )
+        )
 
     def finish(self, outcome: str) -> None:
         """Write the last state, provenance.json and the picture, and close the log."""
@@ -131,6 +143,7 @@ class Output:
                 time_unit="s" if dimensional else "",
                 length_unit="m" if dimensional else "",
                 energy_unit=_energy_unit(system.geometry.dimension) if dimensional else "",
+                uphill=self._uphill,
             )
 
     def abort(self, error: BaseException) -> None:

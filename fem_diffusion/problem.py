@@ -9,7 +9,7 @@ import re
 import sys
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -181,7 +181,7 @@ class Problem(Record):
     label = "the problem"
 
     title: str = ""
-    temperature: Annotated[Field, FieldOf("K")] | None = None
+    temperature: Annotated[Field, FieldOf("K", positive=True)] | None = None
     molar_volume: Annotated[float, Quantity("m^3/mol", positive=True)] | None = None
     seed: int = 0
     mesh: Mesh = Default(description="a table [mesh] with a file, or a shape with its size and cells")
@@ -236,12 +236,14 @@ class Problem(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         self._check_names()
-        self._check_units()
-        self._check_times()
         composition = self.composition()
         plug_ins: tuple[Term | Mobility | Reaction, ...] = (*self.free_energy, self.transport, *self.reaction)
         for plug_in in plug_ins:
             plug_in.check_species(composition)
+        self._check_boundaries()
+        self._check_temperature()
+        self._check_units()
+        self._check_times()
         return self
 
     def _check_names(self) -> None:
@@ -252,8 +254,14 @@ class Problem(Record):
             raise InputError("[[species]]: only one can be the balance")
         if not self.names:
             raise InputError("[[species]]: give at least one species that is not the balance")
+
+    def _check_boundaries(self) -> None:
         for boundary, conditions in self.boundary.items():
             for name in conditions.species:
+                if name == self.balance:
+                    raise InputError(
+                        f"[boundary.{boundary}]: '{name}' is the balance, one minus the others: give {', '.join(self.names)} instead"
+                    )
                 if name not in self.names:
                     raise InputError(f"[boundary.{boundary}]: there is no solved species '{name}'{did_you_mean(name, self.names)}")
             self._check_reservoir(boundary, conditions)
@@ -269,9 +277,24 @@ class Problem(Record):
         for name, value in given.items():
             if not 0 <= value <= 1:
                 raise InputError(f"[boundary.{boundary}] concentration of {name} = {value:g}: fractions are between 0 and 1")
+        for name, exchange in conditions.exchange.items():
+            reference = getattr(exchange, "reference", None)
+            if reference is not None and not isinstance(reference.value, Expression) and not 0 <= reference.value <= 1:
+                raise InputError(
+                    f"[boundary.{boundary}] exchange of {name}: reference = {reference.value:g}: fractions are between 0 and 1"
+                )
         total = float(sum(given.values()))
         if total > 1 + 1e-12:
             raise InputError(f"[boundary.{boundary}] concentrations: the sum is {total:g}, and must be at most 1")
+
+    def _check_temperature(self) -> None:
+        if self.temperature is not None and "noise" in self.temperature.depends_on:
+            raise InputError(f"temperature = '{self.temperature.text}': noise is for initial values only: remove it here")
+        for reaction in self.reaction if self.dimensional and self.temperature is None else ():
+            if "T" in reaction.rate.expression(self.composition()).depends_on:
+                raise InputError(
+                    f"{reaction.label}: rate = '{reaction.rate.value}' depends on T: give temperature at the top of the problem"
+                )
 
     def _check_times(self) -> None:
         late = [t for t in self.output.times if t > self.time.end] if isinstance(self.output.times, tuple) else []
@@ -288,7 +311,7 @@ class Problem(Record):
             needs = [
                 term.label
                 for term in self.free_energy
-                if term.positive(self.composition()) or hasattr(term, "interaction") or any(q.unit == "J/mol" for _, q in quantities(term))
+                if term.positive(self.composition()) or hasattr(term, "interaction") or "J/mol" in _units(term)
             ]
             needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.transport)) else []
             if needs:
@@ -337,7 +360,7 @@ class Problem(Record):
         """Whether RT/V_m is known."""
         return self.temperature is not None and self.molar_volume is not None
 
-    def reference_temperature(self, centre: np.ndarray) -> float | None:
+    def reference_temperature(self, centre: Sequence[float]) -> float | None:
         """The temperature at the start and at `centre` (3,), in kelvin; InputError where it is none."""
         if self.temperature is None:
             return None
@@ -348,7 +371,7 @@ class Problem(Record):
             )
         return T
 
-    def scales(self, extent: float, centre: np.ndarray) -> Scales:
+    def scales(self, extent: float, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Scales:
         """Units in which this problem's numbers are of order one; `extent` is the domain's largest, in metres, `centre` (3,) its middle.
 
         Temperature T_ref in the middle at the start, energy density RT_ref/V_m (or the largest given), length sqrt(kappa / energy density)
@@ -401,9 +424,22 @@ def _isothermal(value: Any, T: float) -> Any:
     return value
 
 
+def _units(data: Any) -> Iterator[str]:
+    """Those of all quantities in a record, of expressions too."""
+    if isinstance(data, Record):
+        data = dict(data)
+    if isinstance(data, Mapping):
+        data = tuple(data.values())
+    if isinstance(data, tuple):
+        for item in data:
+            yield from _units(item)
+    elif hasattr(data, "unit"):
+        yield data.unit
+
+
 def _shown(value: Any) -> str:
     """A quantity as the user wrote it."""
-    return getattr(value, "text", f"{value:g}")
+    return str(value.text) if hasattr(value, "text") else f"{value:g}"
 
 
 def _plain(data: Any) -> Any:

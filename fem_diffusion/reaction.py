@@ -16,6 +16,8 @@ from .record import Record
 from .state import Composition, Expr
 from .units import Scales
 
+_GIVEN = {**dict.fromkeys("xyz", "a coordinate"), "t": "the time", "T": "the temperature"}
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -26,15 +28,18 @@ class Rate:
 
     def expression(self, c: Composition) -> Expression:
         """Raises ValueError where the text is no expression of the named components, place, time and temperature."""
-        usable = tuple(name for name in c.named if name.isidentifier() and name not in ("x", "y", "z", "t", "T"))
-        return Expression(self.value, names=("x", "y", "z", "t", "T", *usable))
+        usable = tuple(name for name in c.named if name.isidentifier() and name not in _GIVEN)
+        return Expression(self.value, names=(*_GIVEN, *usable))
 
     def ufl(self, c: Composition, ratio: Expr) -> Expr:
-        """In solver units; `ratio` is T/T_ref."""
+        """In solver units; `ratio` is T/T_ref. InputError where a part of it is constant and not finite."""
         expression, scales = self.expression(c), self.scales
         place = {name: c.x[i] * scales.length if i < len(c.x) else 0.0 for i, name in enumerate("xyz")}
         values = place | {"t": c.t * scales.time, "T": ratio * scales.temperature} | c.named
-        return expression.ufl(**{name: values[name] for name in expression.names}) * scales.time
+        try:
+            return expression.ufl(**{name: values[name] for name in expression.names}) * scales.time
+        except ValueError as error:
+            raise InputError(f"{Reaction.label}: rate = {error}") from None
 
     def in_solver_units(self, scales: Scales) -> Rate:
         return replace(self, scales=scales)
@@ -84,7 +89,12 @@ class Reaction(Record):
         try:
             expression = self.rate.expression(c)
         except ValueError as error:
-            raise InputError(f"{self.label}: rate = {error}") from None
+            raise InputError(f"{self.label}: rate = '{self.rate.value}': {error}") from None
+        for name in c.named:
+            if name in _GIVEN and name in expression.depends_on:
+                raise InputError(
+                    f"{self.label}: rate = '{self.rate.value}': {name} is {_GIVEN[name]} here: give the species '{name}' another name"
+                )
         if "noise" in expression.depends_on:
             raise InputError(f"{self.label}: rate = '{self.rate.value}': noise is for initial values only: remove it here")
 

@@ -44,7 +44,7 @@ class System:
         self.given, self.comm = problem, comm
         geometry = build(problem.mesh, problem.directory, comm)
         extent, centre = _extent(geometry)
-        self.scales = problem.scales(extent, centre)
+        self.scales = problem.scales(extent, list(centre))
         self.geometry = _in_units_of(geometry, self.scales.length)
         self.problem = in_solver_units(problem, self.scales)
         _check_boundary_names(problem, geometry)
@@ -324,7 +324,7 @@ class System:
 
     def cell_dissipation(self) -> np.ndarray:
         """The mean -sum_i J_i . grad mu_i of each owned cell, (cells,), in units of RT/V_m over time."""
-        return self._in_cells(self._cell_expressions["dissipation"][0])[:, 0]
+        return self._cellwise(self._dissipation_of_cells) / self.cell_volumes
 
     def cell_gradients(self) -> dict[str, np.ndarray]:
         """The gradient of the piecewise linear c_i in the middle of each owned cell, (cells, dimension)."""
@@ -377,12 +377,21 @@ class System:
     @cached_property
     def cell_volumes(self) -> np.ndarray:
         """Of each owned cell."""
-        mesh = self.geometry.mesh
-        space = fem.functionspace(mesh, ("DG", 0))
-        volumes = la.vector(space.dofmap.index_map, 1)
-        fem.assemble_vector(volumes.array, compile_form(ufl.TestFunction(space) * ufl.dx(domain=mesh, metadata={"quadrature_degree": 4})))
-        measured: np.ndarray = volumes.array[: space.dofmap.index_map.size_local].copy()
-        return measured
+        one = ufl.TestFunction(self._piecewise.function_space)
+        return self._cellwise(compile_form(one * ufl.dx(domain=self.geometry.mesh, metadata={"quadrature_degree": 4})))
+
+    @cached_property
+    def _dissipation_of_cells(self) -> Any:
+        formulation = self.formulation
+        return compile_form(formulation.dissipation_density() * ufl.TestFunction(self._piecewise.function_space) * formulation.dx)
+
+    def _cellwise(self, form: Any) -> np.ndarray:
+        """A form's vector on the owned cells."""
+        index_map = self._piecewise.function_space.dofmap.index_map
+        vector = la.vector(index_map, 1)
+        fem.assemble_vector(vector.array, form)
+        values: np.ndarray = vector.array[: index_map.size_local].copy()
+        return values
 
     def _in_cells(self, expression: Any) -> np.ndarray:
         mesh = self.geometry.mesh
@@ -403,7 +412,6 @@ class System:
         points = corners if isinstance(formulation, Entropy) else middle
         return {
             "fluxes": [compile_expression(J, points) for J in formulation.fluxes(self.u, formulation.c(self.u))],
-            "dissipation": [compile_expression(formulation.dissipation_density(), points)],
             "gradients": [compile_expression(ufl.grad(c), middle) for c in parts(self._nodal)],
             "lattice": [compile_expression(v, points) for v in self._lattice_velocities()],
         }

@@ -13,6 +13,7 @@ from mpi4py import MPI
 from .parallel import global_max, global_sum
 from .pointwise import Array, LocalDensity, eigenvalues
 from .state import Composition
+from .thermodynamics import factors_of
 
 ROUND_OFF = 1e-10
 """What counts as zero: a change of mu/RT across a cell, and J_i . grad c_i relative to the largest |J_i| |grad c_i| of the mesh."""
@@ -104,7 +105,7 @@ def stability_fields(density: LocalDensity, c: Array, ratio: Array | float = 1.0
     lowest = eigenvalues(H)[..., 0] * ratio
     fields = {"curvature": lowest, "spinodal": (lowest < 0).astype(float)}
     if mixes_all(density):
-        for k, factor in enumerate(thermodynamic_factors(inside, H).T, start=1):
+        for k, factor in enumerate(factors_of(inside, H).T, start=1):
             fields[f"thermodynamic_factor_{k}"] = factor
     return fields
 
@@ -113,19 +114,6 @@ def mixes_all(density: LocalDensity) -> bool:
     """Whether every component, the closing one too, has an entropy of mixing."""
     composition = _numbers(density)
     return set(composition.closed) <= {name for term in density.terms for name in term.entropy(composition)}
-
-
-def thermodynamic_factors(c: Array, hessian: Array) -> Array:
-    """Eigenvalues of Gamma = S H, S = diag(c) - c c^T, for c (n, ...) and H (n, n, ...): ascending, (..., n).
-
-    They are real, those of B^T H B with S = B B^T: B = diag(s) (1 - s s^T/(1 + sqrt(c_0))), s_i = sqrt(c_i), and c_0 = 1 - sum_i c_i.
-    For n = 1 it is c (1-c) f''; in an ideal mixture all are one.
-    """
-    s = np.moveaxis(np.sqrt(c), 0, -1)
-    outer = s[..., :, None] * s[..., None, :]
-    root = np.eye(len(c)) - outer / (1 + np.sqrt(1 - np.sum(c, axis=0)))[..., None, None]
-    values: Array = np.linalg.eigvalsh(root @ (outer * np.moveaxis(hessian, (0, 1), (-2, -1))) @ root)
-    return values
 
 
 def _inside(density: LocalDensity, c: Array) -> Array:

@@ -13,33 +13,6 @@ volume_2 = 78630;
 a = diameter/2*Sqrt((2*Pi/segments)/Sin(2*Pi/segments));
 fine = Pi*diameter/segments;
 
-Macro Bulb // beside the circle of points p() and arcs arc() around the point middle; side = -1 or 1
-  R = (3*volume/(4*Pi))^(1/3);
-  R = R*(1 + 0.9*(h/R)^2/8);
-  x = Point{middle};
-  x = x[0] + side*Sqrt(R^2 - a^2);
-  centre = newp; Point(centre) = {x, 0, 0};
-  pole = newp; Point(pole) = {x + side*R, 0, 0};
-  For i In {0:3}
-    q(i) = newp; Point(q(i)) = {x, R*Cos(i*Pi/2), R*Sin(i*Pi/2)};
-  EndFor
-  For i In {0:3}
-    front(i) = newl; Circle(front(i)) = {p(i), centre, q(i)};
-    back(i) = newl; Circle(back(i)) = {q(i), centre, pole};
-    equator(i) = newl; Circle(equator(i)) = {q(i), centre, q((i + 1)%4)};
-  EndFor
-  shell() = {mouth};
-  For i In {0:3}
-    j = (i + 1)%4;
-    loop = newll; Curve Loop(loop) = {arc(i), front(j), -equator(i), -front(i)};
-    s = news; Surface(s) = {loop} In Sphere {centre}; shell() += s;
-    loop = newll; Curve Loop(loop) = {equator(i), back(j), -back(i)};
-    s = news; Surface(s) = {loop} In Sphere {centre}; shell() += s;
-  EndFor
-  sl = newsl; Surface Loop(sl) = shell();
-  bulb = newv; Volume(bulb) = {sl};
-Return
-
 // the mouth of bulb 1, and the capillary by extrusion of its triangles: thin layers at both ends, each `ratio` times as thick as the last
 middle_1 = newp; Point(middle_1) = {0, 0, 0};
 For i In {0:3}
@@ -72,16 +45,44 @@ For i In {0:3}
 EndFor
 middle_2 = newp; Point(middle_2) = {length, 0, 0};
 
-p() = p_1(); arc() = arc_1(); mouth = mouth_1; middle = middle_1; volume = volume_1; side = -1;
-Call Bulb;
-bulb_1 = bulb;
-p() = p_2(); arc() = arc_2(); mouth = mouth_2; middle = middle_2; volume = volume_2; side = 1;
-Call Bulb;
-bulb_2 = bulb;
+// Each bulb beyond its mouth: two rings of patches of the sphere, from the mouth to the equator and on to the pole. (A loop, not a macro, which
+// gmsh would remember when it reads the file again.)
+For b In {1:2}
+  If (b == 1)
+    p() = p_1(); arc() = arc_1(); mouth = mouth_1; middle = middle_1; volume = volume_1; side = -1;
+  Else
+    p() = p_2(); arc() = arc_2(); mouth = mouth_2; middle = middle_2; volume = volume_2; side = 1;
+  EndIf
+  R = (3*volume/(4*Pi))^(1/3);
+  R = R*(1 + 0.9*(h/R)^2/8);
+  x = Point{middle};
+  x = x[0] + side*Sqrt(R^2 - a^2);
+  centre = newp; Point(centre) = {x, 0, 0};
+  pole = newp; Point(pole) = {x + side*R, 0, 0};
+  For i In {0:3}
+    q(i) = newp; Point(q(i)) = {x, R*Cos(i*Pi/2), R*Sin(i*Pi/2)};
+  EndFor
+  For i In {0:3}
+    front(i) = newl; Circle(front(i)) = {p(i), centre, q(i)};
+    back(i) = newl; Circle(back(i)) = {q(i), centre, pole};
+    equator(i) = newl; Circle(equator(i)) = {q(i), centre, q((i + 1)%4)};
+  EndFor
+  shell() = {mouth};
+  For i In {0:3}
+    j = (i + 1)%4;
+    loop = newll; Curve Loop(loop) = {arc(i), front(j), -equator(i), -front(i)};
+    s = news; Surface(s) = {loop} In Sphere {centre}; shell() += s;
+    loop = newll; Curve Loop(loop) = {equator(i), back(j), -back(i)};
+    s = news; Surface(s) = {loop} In Sphere {centre}; shell() += s;
+  EndFor
+  sl = newsl; Surface Loop(sl) = shell();
+  bulb = newv; Volume(bulb) = {sl};
+  bulbs(b) = bulb;
+EndFor
 
-Physical Volume("bulb1") = {bulb_1};
+Physical Volume("bulb1") = {bulbs(1)};
 Physical Volume("capillary") = {capillary};
-Physical Volume("bulb2") = {bulb_2};
+Physical Volume("bulb2") = {bulbs(2)};
 
 Field[1] = MathEval;
 Field[1].F = Sprintf("Min(%g, %g + %g*Min(Sqrt(x^2 + y^2 + z^2), Sqrt((x - %g)^2 + y^2 + z^2)))", h, fine, growth, length);

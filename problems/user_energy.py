@@ -5,7 +5,7 @@ A class states a formula and its parameters. The chemical potential, the Jacobia
 given in J/mol the familiar Omega/RT; a mobility is D x (1-x).
 """
 
-from typing import Annotated, Self
+from typing import Annotated
 
 import ufl
 
@@ -28,16 +28,11 @@ class Subregular(Term):
         x = c[0]
         return x * (1 - x) * (self.L0 + self.L1 * (2 * x - 1))
 
-    # What follows is optional.
-
+    # Optional.
     def convex_part(self, c: Composition, phi: Expr) -> Expr:
         """For scheme = "convex-split": f + s/2 x^2 is convex where s >= -f'' = 2 L0 - 6 L1 (1 - 2x), and -s/2 x^2 is concave."""
         s = ufl.max_value(2 * self.L0 + 6 * abs(self.L1), 0)
         return self.density(c, phi) + s / 2 * c[0] ** 2
-
-    def at_temperature(self, ratio: float) -> Self:
-        """For the phase diagram of `fem-diffusion thermo`: L/RT at `ratio` times the temperature."""
-        return self.model_copy(update={"L0": self.L0 / ratio, "L1": self.L1 / ratio})
 
 
 class Vignes(Mobility):

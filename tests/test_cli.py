@@ -55,10 +55,6 @@ times = 2
 # The last vertex holds 0.4 of its half nanometre: at 1 m/s it is empty after 0.2 ns, and no step can go on.
 IMPOSSIBLE = PROBLEM + '\n[boundary.right]\nflux = { Ag = "1 m/s" }\n'
 
-TERNARY = PROBLEM.replace("[[free_energy]]", '[[species]]\nname = "Cu"\ninitial = 0.3\n\n[[free_energy]]', 1).replace(
-    'interaction = "25 kJ/mol"', 'interactions = { "Ag-Cu" = "25 kJ/mol" }'
-)
-
 
 @pytest.fixture
 def case(folder: Path) -> Path:

@@ -243,7 +243,7 @@ def test_first_order_decay(scheme: str, order: int) -> None:
         system = stirred(species, [A_TO_B], time=Time(end=1.0, step=1 / steps, scheme=scheme))
         run(system)
         A, B = system.concentrations.T
-        assert A + B == pytest.approx(0.7, rel=1e-13)
+        assert pytest.approx(0.7, rel=1e-13) == A + B
         return float(global_max(system.comm, np.abs(A - 0.6 * np.exp(-2.0))))
 
     assert np.log2(error(40) / error(80)) == pytest.approx(order, abs=0.1)
@@ -273,7 +273,9 @@ def test_equilibrium_of_a_reaction_of_dilute_species() -> None:
     system = stirred(species, [reaction], time=Time(end=50.0))
     run(system)
     extent = brentq(lambda e: K * (a - e) * (b - e) - (c + e), 0.0, b)
-    assert system.concentrations == pytest.approx(np.broadcast_to([a - extent, b - extent, c + extent], system.concentrations.shape), rel=1e-8)
+    assert system.concentrations == pytest.approx(
+        np.broadcast_to([a - extent, b - extent, c + extent], system.concentrations.shape), rel=1e-8
+    )
 
 
 def test_arrhenius_rate_in_units() -> None:
@@ -332,7 +334,9 @@ def test_thiele_modulus(phi: float) -> None:
     coarse, fine = errors(16), errors(32)
     for a, b in zip(coarse, fine, strict=True):
         assert np.log2(a / b) == pytest.approx(2.0, abs=0.05)
-    assert max(fine) < (phi / 32) ** 2 / 8  # of the discrete effectiveness, tanh(N theta)/phi sqrt(1 + (phi h)^2/4), 2 sinh(theta/2) = phi h
+    assert (
+        max(fine) < (phi / 32) ** 2 / 8
+    )  # of the discrete effectiveness, tanh(N theta)/phi sqrt(1 + (phi h)^2/4), 2 sinh(theta/2) = phi h
 
 
 @FORMULATIONS

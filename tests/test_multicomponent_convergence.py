@@ -211,9 +211,14 @@ class DiscreteInSpace:
         return -np.diff(np.pad(self.cell_fluxes(x), ((0, 0), (1, 1)))) / volume
 
     def cell_fluxes(self, x: Array) -> Array:
-        points, weights = (np.array([0.0, 1.0]), np.array([0.5, 0.5])) if self.formulation == "entropy" else ((GAUSS[0] + 1) / 2, GAUSS[1] / 2)
+        points, weights = (
+            (np.array([0.0, 1.0]), np.array([0.5, 0.5])) if self.formulation == "entropy" else ((GAUSS[0] + 1) / 2, GAUSS[1] / 2)
+        )
         force = np.diff(x if self.formulation == "fractions" else self.mu(x)) * CELLS
-        return -sum(w * np.einsum("ijm,jm->im", self.response((1 - s) * x[:, :-1] + s * x[:, 1:]), force) for s, w in zip(points, weights, strict=True))
+        return -sum(
+            w * np.einsum("ijm,jm->im", self.response((1 - s) * x[:, :-1] + s * x[:, 1:]), force)
+            for s, w in zip(points, weights, strict=True)
+        )
 
     def response(self, x: Array) -> Array:
         """L, or in the fractions L times the Hessian of the free energy, which is B^-1 Gamma; (2, 2, m)"""
@@ -251,7 +256,13 @@ def temporal_error(mixture: str, formulation: str, scheme: str, steps: int) -> f
 
 @pytest.mark.parametrize(
     ("mixture", "formulation"),
-    [("ternary", "fractions"), ("ternary", "entropy"), ("ternary", "potential"), ("regular ternary", "fractions"), ("regular ternary", "potential")],
+    [
+        ("ternary", "fractions"),
+        ("ternary", "entropy"),
+        ("ternary", "potential"),
+        ("regular ternary", "fractions"),
+        ("regular ternary", "potential"),
+    ],
 )
 @pytest.mark.parametrize(("scheme", "order"), [("backward-euler", 0.95), ("bdf2", 1.9)])
 def test_order_in_time(mixture: str, formulation: str, scheme: str, order: float) -> None:

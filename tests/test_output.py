@@ -242,7 +242,7 @@ def test_requested_times_and_arrays(results: Path) -> None:
     series = grids(results / "fields.vtkhdf")
     assert list(series) == [0.0, 0.01, 0.02]
     for grid in series.values():
-        assert set(grid.point) == {"A", "B", "mu_A"}
+        assert set(grid.point) == {"A", "B", "mu_A", "curvature", "spinodal", "thermodynamic_factor_1"}
         assert {"flux_A"} <= set(grid.cell)
         assert np.allclose(grid.point["A"] + grid.point["B"], 1, rtol=0, atol=1e-15)
 

@@ -84,7 +84,7 @@ def test_scales_are_those_of_the_middle_at_the_start() -> None:
 @pytest.mark.parametrize("formulation", ["fractions", "entropy", "potential"])
 def test_cosine_decays_by_the_integral_of_arrhenius_law(formulation: str) -> None:
     """a' = -k^2 D0 exp(-Q/RT(t)) a at T = 1000 K + r t, k of the mesh; the decay of a in all is exp(-k^2 int D dt)."""
-    end, heating, cells = 600.0, 0.5, 40
+    end, heating, cells = 1e5, 1e-3, 40
     h = LENGTH / cells
     k2 = 2 * (1 - np.cos(np.pi / cells)) / h**2  # of -d^2/dx^2 by lumped elements
     decay = np.exp(-k2 * quad(lambda t: diffusivity(1000 + heating * t), 0, end)[0])
@@ -162,14 +162,23 @@ SILVER_COPPER = ([LatticeGas(), RedlichKister(coefficients={"A-rest": ["33819.1 
 
 @pytest.mark.parametrize(("free_energy", "potential", "T0"), [REGULAR, SILVER_COPPER], ids=["regular", "redlich-kister"])
 @pytest.mark.parametrize(
-    ("mobility", "accuracy"), [(Degenerate(diffusivity="1e-9 m^2/s"), 1e-8), (Stirring(diffusivity="1e-9 m^2/s"), 1e-4)], ids=["potential", "fractions"]
+    ("mobility", "accuracy"),
+    [(Degenerate(diffusivity="1e-9 m^2/s"), 1e-8), (Stirring(diffusivity="1e-9 m^2/s"), 1e-4)],
+    ids=["potential", "fractions"],
 )
 def test_equilibrium_in_a_temperature_gradient(
     free_energy: Sequence[Term], potential: Callable[[float, float], float], T0: float, mobility: Mobility, accuracy: float
 ) -> None:
     """Exact at the vertices where mu is an unknown; to second order in h where it is not."""
     system = bar(
-        f"{T0} + 200*x/{LENGTH}", initial="0.2 + 10*x", free_energy=free_energy, mobility=mobility, cells=40, scheme="backward-euler", end="5e15 s", step="1e15 s"
+        f"{T0} + 200*x/{LENGTH}",
+        initial="0.2 + 10*x",
+        free_energy=free_energy,
+        mobility=mobility,
+        cells=40,
+        scheme="backward-euler",
+        end="5e15 s",
+        step="1e15 s",
     )
     assert system.formulation.name == ("potential" if isinstance(mobility, Degenerate) else "fractions")
     run(system)
@@ -233,7 +242,9 @@ def test_energy_may_rise_where_the_temperature_is_driven() -> None:
 
 
 def test_temperature_that_varies_in_space_alone_leaves_the_system_isolated() -> None:
-    system = bar(f"1000 + 20e3*x", free_energy=[RegularSolution(interaction="15 kJ/mol")], mobility=Stirring(diffusivity="1e-9 m^2/s"), end="1e5 s")
+    system = bar(
+        "1000 + 20e3*x", free_energy=[RegularSolution(interaction="15 kJ/mol")], mobility=Stirring(diffusivity="1e-9 m^2/s"), end="1e5 s"
+    )
     assert system.isolated
     energies = [step.energy for step in run(system)]
     assert max(np.diff(energies)) < 1e-12
@@ -245,11 +256,11 @@ def test_temperature_that_varies_in_space_alone_leaves_the_system_isolated() -> 
 @pytest.mark.parametrize(
     ("temperature", "fragments"),
     [
-        ("1000 - 3e5*x", ("temperature = '1000 - 3e5*x' is -2000", "(0.01)", "must be positive")),
-        ("1000 - 1e5*x", ("temperature = '1000 - 1e5*x' is 0", "(0.01)", "must be positive")),
+        ("1000 - 3e5*x", ("temperature = '1000 - 3e5*x' is -500 in the middle of the domain", "must be positive")),
+        ("1000 - 1e5*x", ("temperature = '1000 - 1e5*x' is 0 at (0.01)", "must be positive")),
         ("5 - 1000*x - 1000", ("temperature = '5 - 1000*x - 1000'", "must be positive")),
-        ("1000*sqrt(x - 0.002)", ("is nan", "must be positive")),
-        ("1000/x", ("is inf", "(0)", "must be positive")),
+        ("1000*sqrt(x - 0.002)", ("is nan at (0) at t = 0", "must be positive")),
+        ("1000/x", ("is inf at (0) at t = 0", "must be positive")),
         ("1000 + noise", ("temperature = '1000 + noise'", "noise is for initial values only")),
         ("1000 + X", ("temperature", "unknown name 'X'", "legal: noise, pi, t, x, y, z")),
         ("1000 J", ("temperature = '1000 J'", "wrong unit")),
@@ -270,5 +281,5 @@ def test_temperature_that_stops_to_be_one() -> None:
 
 
 def test_number_among_units() -> None:
-    with pytest.raises(InputError, match="units and plain numbers are mixed.*temperature = 1000 has none"):
+    with pytest.raises(InputError, match="units and plain numbers are mixed.*temperature = 1000.0 has none"):
         bar(1000.0, end="1 s")  # type: ignore[arg-type]

@@ -84,11 +84,15 @@ class Fractions(Formulation):
         return total
 
     def free_energy(self) -> Expr:
-        # round-off below zero has no logarithm
+        # what is below zero has no logarithm; the rest is 1 - sum, whose round-off must not fall below zero either
         c = self.c(self.u)
-        rest = c.rest
-        scale = 1 - ufl.min_value(rest, 0.0)
-        return self.energy.value(c.with_values([ufl.max_value(ci, 0.0) / scale for ci in c]) if self.model.positive else c)
+        if not self.model.positive:
+            return self.energy.value(c)
+        clipped = [ufl.max_value(ci, 0.0) for ci in c]
+        if self.model.closed:
+            full = sum(clipped) * (1 + 4 * self.n * float(np.finfo(float).eps))
+            clipped = [ci / ufl.max_value(full, 1.0) for ci in clipped]
+        return self.energy.value(c.with_values(clipped))
 
     def all_concentrations(self) -> np.ndarray:
         values: np.ndarray = self.u.x.array.reshape(-1, self.n)

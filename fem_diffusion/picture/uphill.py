@@ -78,7 +78,7 @@ def draw_uphill(
     """
     times = [
         [_Panel(n, label, t, u.fraction[n], c[n], u.product[n], u.flux[n]) for n, label in names.items()]
-        for (t, c), u in zip(snapshots, uphill, strict=False)
+        for (t, c), u in list(zip(snapshots, uphill, strict=False))[-len(snapshots) + 1 :]  # the start may be a step, uphill in one cell
     ]
     most = _distinct([max(panels, key=lambda panel: panel.fraction) for panels in zip(*times, strict=True)])
     if not most:

@@ -9,6 +9,7 @@ from .binary import UNITS, BinaryThermodynamics, PhaseDiagram, binodal, critical
 from .multicomponent import (
     MulticomponentThermodynamics,
     diffusion_matrix,
+    factors_of,
     stability,
     thermodynamic_factor_matrix,
     thermodynamic_factors,
@@ -26,6 +27,7 @@ __all__ = [
     "binodal",
     "critical_point",
     "diffusion_matrix",
+    "factors_of",
     "spinodal",
     "stability",
     "thermodynamic_factor",

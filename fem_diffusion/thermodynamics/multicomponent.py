@@ -49,7 +49,20 @@ def thermodynamic_factors(density: LocalDensity, c: ArrayLike) -> Array:
     Unlike the eigenvalues of H they stay finite where a fraction vanishes.
     """
     c = np.asarray(c, dtype=float)
-    return _eigenvalues_of_product(_covariance(c), density.hessian(c))
+    return factors_of(c, density.hessian(c))
+
+
+def factors_of(c: Array, hessian: Array) -> Array:
+    """Eigenvalues of Gamma = S H for c (n, ...) and H (n, n, ...): ascending, (..., n).
+
+    They are real, those of B^T H B with S = B B^T: B = diag(s) (1 - s s^T/(1 + sqrt(c_0))), s_i = sqrt(c_i), and c_0 = 1 - sum_i c_i.
+    For n = 1 it is c (1-c) f''; in an ideal mixture all are one.
+    """
+    s = np.moveaxis(np.sqrt(c), 0, -1)
+    outer = s[..., :, None] * s[..., None, :]
+    root = np.eye(len(c)) - outer / (1 + np.sqrt(1 - np.sum(c, axis=0)))[..., None, None]
+    values: Array = np.linalg.eigvalsh(root @ (outer * np.moveaxis(hessian, (0, 1), (-2, -1))) @ root)
+    return values
 
 
 def diffusion_matrix(density: LocalDensity, mobility: Mobility, composition: Composition, c: ArrayLike) -> Array:
