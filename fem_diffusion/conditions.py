@@ -123,7 +123,7 @@ class Conditions:
             if found:
                 field = f"{'chemical potential' if reservoir.of_potential else 'concentration'} of {name}"
                 why = {
-                    "0": "a reservoir fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
+                    "0": "it fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
                     "-inf": "that is the potential of nothing: give a small fraction, 1e-6 for example",
                     "inf": "the fractions sum to one, and without any of the rest there is no finite potential: leave it a small fraction",
                 }.get(found[0], "no composition has that")

@@ -251,15 +251,6 @@ def bar(mesh: Mesh, folder: Path, formulation: str | None, **time: Any) -> Probl
 def test_gases_that_are_absent_from_half_of_a_bar(folder: Path, dimension: int, formulation: str | None) -> None:
     mesh = Mesh(shape="interval", size=1.0, cells=51) if dimension == 1 else rhombus(folder, acute=True)
     run = record(bar(mesh, folder, formulation, end=0.4, step=0.4 / 110, scheme="backward-euler"))
-    print(
-        run.system.formulation.name,
-        run.steps,
-        run.smallest,
-        run.sum_error,
-        run.mass_drift,
-        np.diff(run.energies).max(),
-        run.dissipation.min(),
-    )
     assert run.system.formulation.name == (formulation or "fractions")
     assert run.steps >= 100
     assert run.smallest > 0 if formulation else run.smallest >= -1e-15
@@ -284,8 +275,8 @@ def test_obtuse_cells_need_entropy_variables(folder: Path) -> None:
 
 def test_energy_of_fractions_below_zero_and_above_one() -> None:
     """Independent concentrations may add up to more than one; fractions on obtuse cells to less than nothing of the rest."""
-    system = System(problem({"A": 0.8, "B": 0.9}, Ideal(), IONS, balance=None))
-    system.initialise()
+    system = System(problem({"A": 0.3, "B": 0.3}, Ideal(), IONS, balance=None))
+    system.formulation.set_concentrations(np.tile([0.8, 0.9], (len(system.concentrations), 1)))
     assert system.energy() == pytest.approx(0.8 * np.log(0.8) + 0.9 * np.log(0.9), rel=1e-14)
     system = System(problem({"A": 0.3, "B": 0.3}, Ideal(), GASES))
     for c in ([0.4, 0.6 + 1e-4], [-1e-4, 1.0 + 1e-4], [1.0, 0.0]):
@@ -301,7 +292,11 @@ DRIFT = ExternalPotential(potential={"A": "3*x", "B": "-2*x"})
 VACUUM, FULL = 1e-12, 1 - 1e-10
 LAYERS = {
     "vacuum, 2 species": {"A": f"where(x < 0.5, 0.3, {VACUUM})", "B": f"where(x < 0.5, {VACUUM}, 0.2)"},
-    "vacuum, 3 species": {"A": f"where(x < 0.5, 0.3, {VACUUM})", "B": f"where(x < 0.5, {VACUUM}, 0.2)", "C": f"where(x < 0.3, {VACUUM}, 0.1)"},
+    "vacuum, 3 species": {
+        "A": f"where(x < 0.5, 0.3, {VACUUM})",
+        "B": f"where(x < 0.5, {VACUUM}, 0.2)",
+        "C": f"where(x < 0.3, {VACUUM}, 0.1)",
+    },
     "saturation, 2 species": {"A": f"where(x < 0.5, {FULL} - 0.5, 0.1)", "B": "where(x < 0.5, 0.5, 0.1)"},
     "saturation, 3 species": {"A": f"where(x < 0.5, {FULL} - 0.6, 0.1)", "B": "where(x < 0.5, 0.4, 0.1)", "C": "where(x < 0.5, 0.2, 0.05)"},
 }
@@ -310,7 +305,9 @@ LAYERS = {
 def layers(name: str, formulation: str | None, cells: int, **time: Any) -> Problem:
     mesh = Mesh(shape="interval", size=1.0, cells=cells)
     gas = [LatticeGas(), DRIFT]
-    return problem(LAYERS[name], gas, Stirring(diffusivity=1.0), mesh=mesh, balance=None, formulation=formulation, time=Time(end=0.1, **time))
+    return problem(
+        LAYERS[name], gas, Stirring(diffusivity=1.0), mesh=mesh, balance=None, formulation=formulation, time=Time(end=0.1, **time)
+    )
 
 
 def along(system: System, cells: int) -> Array:
@@ -322,27 +319,29 @@ def along(system: System, cells: int) -> Array:
 
 @pytest.mark.parametrize("scheme", ["backward-euler", "bdf2"])
 @pytest.mark.parametrize("name", LAYERS)
-def test_vacuum_and_saturation(name: str, scheme: str) -> None:
+def test_vacuum_and_saturation(name: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A state in which a vertex is cut off solves the equations too: only another formulation on a fine mesh tells."""
-    system = System(layers(name, None, 64, scheme=scheme, initial_step=1e-3, tolerance=1e-2))
+    monkeypatch.setattr("fem_diffusion.initial.TRACE", 1e-13)  # below the vacuum
+    system = System(layers(name, None, 64, scheme=scheme, tolerance=5e-3))
     assert system.formulation.name == "entropy"
     integrator = Integrator(system)
-    mass, iterations, smallest = system.masses(), 0, 1.0
+    mass, iterations, smallest = system.masses(), [], 1.0
     for step in integrator.steps():
-        iterations += step.newton_iterations
+        iterations.append(step.newton_iterations)
         smallest = min(smallest, global_min(COMM, system.formulation.components))
     fine = System(layers(name, "fractions", 512, scheme="bdf2", tolerance=1e-3))
     *_, _ = Integrator(fine).steps()
     error = np.abs(along(system, 64) - along(fine, 512)[::8]).mean()
-    print(name, scheme, "steps", step.number, "its", iterations, "err", error, "min", smallest, integrator.rejections.total, np.abs(system.masses() / mass - 1).max())
     assert error <= 5e-3
-    assert smallest > 0
+    assert smallest > 1e-3 * min(VACUUM, 1 - FULL)
+    assert np.abs(system.masses() / mass - 1).max() <= 1e-13
+    assert np.mean(iterations) <= 75 / 13
 
 
 # --- equilibrium
 
 
-V_A, V_B = "20*((x - 0.4)**2 + 2*y**2)/1.1", "8*x"
+V_A, V_B = "15*((x - 0.4)**2 + 2*y**2)", "20*x"
 BOLTZMANN = {"A": f"exp(-{V_A})"}
 FERMI = {"A": f"2*exp(-{V_A})/(1 + 2*exp(-{V_A}) + 5*exp(-{V_B}))", "B": f"5*exp(-{V_B})/(1 + 2*exp(-{V_A}) + 5*exp(-{V_B}))"}
 
@@ -367,9 +366,8 @@ def test_equilibrium_in_a_field_stays(folder: Path, initial: dict[str, str | flo
     integrator = Integrator(system)
     start = system.concentrations.copy()
     for _ in integrator.steps():
-        assert global_max(COMM, np.abs(system.concentrations - start)) <= 1e-12
+        assert global_max(COMM, np.abs(system.concentrations / start - 1)) <= 1e-12
         assert max(global_max(COMM, np.abs(J)) for J in system.cell_fluxes().values()) <= 1e-12
-    print(global_min(COMM, start), global_max(COMM, start), global_max(COMM, np.abs(system.concentrations / start - 1)))
 
 
 # --- couples
@@ -387,7 +385,6 @@ def test_couple_without_a_miscibility_gap_goes_uphill(chi: tuple[float, float, f
     system = System(problem(initial, energy, Stirring(diffusivity=1.0), mesh=mesh, time=time))
     *_, _ = Integrator(system).steps()
     (low, _), (high, _) = system.bounds()
-    print(low - smallest, high - largest)
     tolerance = 3e-4 if any(chi) else 1e-12
     assert (low, high) == (pytest.approx(smallest, abs=tolerance), pytest.approx(largest, abs=tolerance))
 

@@ -556,20 +556,19 @@ def test_reservoir_that_becomes_impossible_ends_the_run(folder: Path) -> None:
 # -- through the command line
 
 FOR_THE_CLI = [
-    "ill-posed",
-    "exchange mistyped",
-    "rate of a stranger",
-    "rate that is not a number",
-    "indefinite matrix",
-    "empty reservoir and potentials",
+    ("check", "ill-posed"),
+    ("run", "ill-posed"),
+    ("run", "rate of a stranger"),
+    ("run", "rate that is not a number"),
+    ("check", "indefinite matrix"),
+    ("run", "empty reservoir and potentials"),
 ]
 
 
 @pytest.mark.serial
 @pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize("case", FOR_THE_CLI)
-def test_exit_code_and_one_message(case: str, command: str, ranks: int, folder: Path) -> None:
+@pytest.mark.parametrize(("command", "case"), FOR_THE_CLI)
+def test_exit_code_and_one_message(command: str, case: str, ranks: int, folder: Path) -> None:
     text, fragments = CASES[case]
     write(folder, text)
     result = launch(folder, command, "problem.toml", *(["-o", "out"] if command == "run" else []), ranks=ranks)
@@ -580,3 +579,15 @@ def test_exit_code_and_one_message(case: str, command: str, ranks: int, folder: 
     for fragment in fragments:
         assert fragment in message
     assert not (folder / "out").exists()
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_run_that_is_ended_by_its_temperature_keeps_its_results(ranks: int, folder: Path) -> None:
+    write(folder, units('"1000 K"', '"1000 - 1500*t"', '"5 kJ/mol"', '"0 J/mol"', 'end = "1 s"', 'end = "1 s"\nstep = "0.2 s"'))
+    result = launch(folder, "run", "problem.toml", "-o", "out", ranks=ranks)
+    assert result.returncode == 2
+    (message,) = errors(result)
+    assert message.startswith("error: temperature = '1000 - 1500*t' is -200 at (0) at t = 0.8: it must be positive")
+    history = (folder / "out" / "history.csv").read_text().splitlines()
+    assert len(history) == 1 + 4, "columns, the start and three steps"

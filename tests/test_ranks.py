@@ -110,7 +110,109 @@ name = "core"
 region = "inclusion"
 """
 
+MAXWELL_STEFAN = """
+temperature = "300*(1 + 0.1*x)"
+[mesh]
+shape = "rectangle"
+size = [1, 0.6]
+cells = [21, 12]
+[[species]]
+name = "H2"
+initial = "where(x + 0.3*y < 0.61, 0.0, 0.501)"
+[[species]]
+name = "N2"
+initial = "where(x + 0.3*y < 0.61, 0.501, 0.499)"
+[[species]]
+name = "CO2"
+balance = true
+[[free_energy]]
+kind = "RegularSolution"
+chi = { "H2-CO2" = 0.5 }
+[mobility]
+kind = "MaxwellStefan"
+diffusivities = { "H2-N2" = { prefactor = 8.0, activation_energy = 2.3 }, "H2-CO2" = 0.68, "N2-CO2" = 0.168 }
+[[reaction]]
+stoichiometry = { H2 = -1, CO2 = 1 }
+rate = "0.3*H2 - 0.1*CO2"
+[boundary.right]
+exchange = { H2 = { coefficient = 0.5, reference = 0.2 } }
+[boundary.left]
+flux = { N2 = 0.01 }
+[time]
+end = 0.2
+tolerance = 1e-2
+[output]
+times = 2
+[[output.average]]
+name = "left"
+where = "x < 0.501"
+"""
+
+ENTROPY = """
+[mesh]
+shape = "rectangle"
+size = [1, 1]
+cells = [12, 12]
+[[species]]
+name = "A"
+initial = "where(x < 0.51, 0.0, 0.4)"
+diffusivity = 1.0
+[[species]]
+name = "B"
+initial = "0.2 + 0.1*x"
+diffusivity = 3.0
+[[free_energy]]
+kind = "LatticeGas"
+[[free_energy]]
+kind = "ExternalPotential"
+potential = { A = "4*sin(3*x)*t", B = "-2*y" }
+[mobility]
+kind = "Fick"
+[boundary.top]
+concentration = { A = 0.1, B = 0.2 }
+[time]
+end = 0.1
+tolerance = 1e-2
+[output]
+times = 2
+[[output.probe]]
+name = "p"
+at = [0.31, 0.47]
+"""
+
+KIRKENDALL = """
+[mesh]
+shape = "rectangle"
+origin = [-4, 0]
+size = [8, 1]
+cells = [65, 6]
+[[species]]
+name = "A"
+initial = "where(x < 0, 0.9, 0.2)"
+diffusivity = 1.0
+[[species]]
+name = "B"
+balance = true
+diffusivity = 4.0
+[[free_energy]]
+kind = "RegularSolution"
+chi = 1.2
+[mobility]
+kind = "Darken"
+[time]
+end = 0.3
+tolerance = 1e-2
+[output]
+times = 2
+[[output.marker]]
+name = "weld"
+at = [0.01, 0.37]
+"""
+
 PROBLEMS = {
+    "maxwell_stefan": MAXWELL_STEFAN,
+    "entropy_variables": ENTROPY,
+    "kirkendall": KIRKENDALL,
     "reservoirs": SPINODAL.format(periodic="", energy=REGULAR) + RESERVOIR,
     "periodic_with_user_energy": SPINODAL.format(periodic='periodic = ["x", "y"]', energy=OWN),
     "gmsh": GMSH,

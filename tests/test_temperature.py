@@ -191,6 +191,47 @@ def test_equilibrium_in_a_temperature_gradient(
     assert global_max(system.comm, np.abs(system.concentrations[:, 0] - here)) < accuracy
 
 
+def test_reservoir_of_a_chemical_potential_in_a_temperature_gradient() -> None:
+    """mu in J/m^3 is fixed where T is 1000 K: in equilibrium mu(c, T)/RT is what it is there, everywhere."""
+    mu, RT = 2e8, GAS_CONSTANT * 1000.0 / 1e-5  # J/m^3
+    system = bar(
+        f"1000 + 200*x/{LENGTH}",
+        free_energy=REGULAR[0],
+        mobility=Degenerate(diffusivity="1e-9 m^2/s"),
+        boundary={"left": Boundary(chemical_potential={"A": f"{mu} J/m^3"})},
+        **AT_ONCE,
+    )
+    run(system)
+    T = 1000 + 200 * system.formulation.x[0] * system.scales.length / LENGTH
+    c = [brentq(lambda c, t=t: regular(c, t) - mu / RT, 1e-12, 1 - 1e-12, xtol=1e-15) for t in T]
+    assert system.concentrations[:, 0] == pytest.approx(c, rel=1e-8)
+
+
+def test_films_driven_by_potentials_at_two_temperatures() -> None:
+    """J = k_1 (mu_1 - RT_1/V_m (ln c_1 + 1)) = D (c_1 - c_2)/l = k_2 (RT_2/V_m (ln c_2 + 1) - mu_2), in SI."""
+    k1, k2, mu1, mu2, hot, cold, D = 2e-16, 1e-16, 2e8, -3e8, 1200.0, 900.0, 1e-9
+
+    def defect(J: float) -> float:
+        c1 = np.exp((mu1 - J / k1) / (GAS_CONSTANT * hot / 1e-5) - 1)
+        c2 = np.exp((mu2 + J / k2) / (GAS_CONSTANT * cold / 1e-5) - 1)
+        return float(D / LENGTH * (c1 - c2) - J)
+
+    J = brentq(defect, 0.0, 1e-7, xtol=1e-22)
+    film = [
+        Boundary(exchange={"A": {"coefficient": f"{k} m^4/(J*s)", "potential_reference": f"{mu} J/m^3"}})
+        for k, mu in ((k1, mu1), (k2, mu2))
+    ]
+    system = bar(
+        f"{hot} - {hot - cold}*x/{LENGTH}",
+        mobility=Fick(diffusivities={"A": f"{D} m^2/s"}),
+        boundary={"left": film[0], "right": film[1]},
+        **AT_ONCE,
+    )
+    *_, last = run(system)
+    assert system.formulation.name == "fractions"
+    assert last.fluxes["A", "right"] * system.scales.length / system.scales.time == pytest.approx(J, rel=1e-9)
+
+
 # --- with and without units
 
 
