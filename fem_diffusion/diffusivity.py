@@ -24,7 +24,7 @@ class Arrhenius(Record):
 
     def at(self, ratio: Any) -> Any:
         """D at `ratio` times the reference temperature, in solver units, where RT is `ratio`."""
-        return self.prefactor * ufl.exp(-self.activation_energy)
+        return self.prefactor * ufl.exp(-self.activation_energy / ratio)
 
 
 class DiffusivityOf:

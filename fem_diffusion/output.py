@@ -52,6 +52,9 @@ class Output:
             for name, module in system.given.own_modules.items():
                 shutil.copy(module, folder / name)
             self._log = (folder / "run.log").open("w")
+            unknowns = f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation})"
+            self.log(unknowns)
+            print(unknowns)
             for warning in warnings:
                 self.log(f"warning: {warning}")
                 print(f"warning: {warning}", file=sys.stderr)

@@ -13,6 +13,7 @@ from fem_diffusion.diffusivity import Arrhenius
 from fem_diffusion.errors import InputError
 from fem_diffusion.mobility import Constant, Darken, Degenerate, Fick, MaxwellStefan, Mobility, MobilityOfForces, Onsager, Stirring
 from fem_diffusion.pointwise import mobility_matrix
+from fem_diffusion.record import keys
 from fem_diffusion.state import Composition
 from fem_diffusion.units import Scales, in_solver_units
 
@@ -299,9 +300,11 @@ def test_zeros_are_left_out():
     assert Fick(diffusivities=D_FICK).matrix(AT_C)[0][1] == 0
 
 
-def test_onsager_is_made_again_from_its_fields():
+def test_onsager_is_made_again_from_its_keys():
     mobility = Onsager(matrix=[["1e-18 m^5/(J*s)", 0], [0, "1e-18*A"]])
-    assert Onsager(**dict(mobility)) == mobility
+    assert Onsager(**{key: getattr(mobility, name) for key, name in keys(Onsager).items()}) == mobility
+    with pytest.raises(InputError, match="no parameter 'rows'; legal: matrix"):
+        Onsager(rows=[[1.0]])
 
 
 # -- admissible ----------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from fem_diffusion.constants import GAS_CONSTANT
 from fem_diffusion.free_energy import LatticeGas
 from fem_diffusion.integrator import Integrator, Step
 from fem_diffusion.parallel import global_max, global_sum
+from fem_diffusion.reaction import Reaction
 from fem_diffusion.system import System
 
 PREFACTOR, ACTIVATION = 1e-7, 60e3  # m^2/s, J/mol
@@ -132,6 +133,25 @@ def test_current_through_a_temperature_gradient(formulation: str) -> None:
     coarse, fine = defect(20), defect(40)
     assert np.log2(coarse / fine) == pytest.approx(2.0, abs=0.1)
     assert abs(fine) < 2e-3
+
+
+def test_every_place_reacts_at_its_own_temperature() -> None:
+    """Without diffusion to speak of A = A_0 exp(-k(T) t), k = 1e3 exp(-5000 K/T) 1/s."""
+    system = System(
+        Problem(
+            temperature=f"900 + 200*x/{LENGTH}",
+            molar_volume="1e-5 m^3/mol",
+            mesh=Mesh(shape="interval", size=f"{LENGTH} m", cells=10),
+            species=[Species(name="A", initial=0.5, diffusivity="1e-20 m^2/s")],
+            free_energy=[Ideal()],
+            mobility=Fick(),
+            reaction=[Reaction(stoichiometry={"A": -1}, rate="1e3*exp(-5000/T)*A")],
+            time=Time(end="0.1 s", tolerance=1e-6),
+        )
+    )
+    run(system)
+    T = 900 + 200 * system.formulation.x[0] * system.scales.length / LENGTH
+    assert system.concentrations[:, 0] == pytest.approx(0.5 * np.exp(-1e2 * np.exp(-5000 / T)), rel=1e-4)
 
 
 # --- equilibria: mu/RT is uniform
