@@ -22,10 +22,11 @@ from .free_energy import (
 )
 from .mesh import Mesh
 from .mobility import Constant, Darken, Degenerate, Fick, MaxwellStefan, Mobility, MobilityOfForces, Onsager, Stirring
-from .problem import Average, Marker, Output, Probe, Problem, Species, Time
+from .problem import Problem
 from .reaction import Reaction
 from .run import run
 from .state import Composition
+from .tables import Average, Marker, Output, Probe, Species, Time
 
 __all__ = [
     "NRTL",

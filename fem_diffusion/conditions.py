@@ -125,7 +125,7 @@ class Conditions:
                 why = {
                     "0": "it fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
                     "-inf": "that is the potential of nothing: give a small fraction, 1e-6 for example",
-                    "inf": "the fractions sum to one, and without any of the rest there is no finite potential: leave it a small fraction",
+                    "inf": "it must be finite; where fractions sum to one, the rest has none: leave it a small fraction",
                 }.get(found[0], "no composition has that")
                 raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {why}")
 

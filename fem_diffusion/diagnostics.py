@@ -12,8 +12,8 @@ from .integrator import Step
 from .locate import Locator, Place
 from .markers import Markers
 from .parallel import global_sum
-from .problem import Average, Probe
 from .system import System
+from .tables import Average, Probe
 
 
 class Columns:

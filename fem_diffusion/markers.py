@@ -8,8 +8,8 @@ from .errors import InputError
 from .integrator import Step
 from .locate import Locator
 from .mobility import Darken
-from .problem import Marker
 from .system import System
+from .tables import Marker
 
 
 class Markers:

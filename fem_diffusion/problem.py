@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import math
-import re
 import sys
 import tomllib
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,160 +12,24 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import tomli_w
 from pydantic import Field as Default
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from . import boundary as boundaries
 from .boundary import Boundary
 from .constants import GAS_CONSTANT
-from .diffusivity import Arrhenius, Diffusivity
+from .diffusivity import Arrhenius
 from .errors import InputError, did_you_mean
 from .expression import Expression
 from .field import Field, FieldOf
 from .free_energy import Term
 from .mesh import Mesh
 from .mobility import Mobility
+from .plug_in import entries, kind_of, plug_in, script
 from .reaction import Reaction
 from .record import Record, keys
-from .state import REST, Composition
+from .state import Composition
+from .tables import Output, Species, Time
 from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system
-
-
-class Species(Record):
-    """One [[species]]: a concentration that is solved for, or the balance that closes the sum to one.
-
-    initial: a number, an expression, or a table of region names
-    source:  R_i in d c_i/dt + div J_i = R_i, an expression of x, y, z, t, 1/s
-    diffusivity: m^2/s, a number or { prefactor, activation_energy }, for mobilities that are made of one for each species
-    """
-
-    label = "[[species]]"
-
-    name: str = Default(min_length=1)
-    initial: Annotated[Field, FieldOf("")] | dict[str, Annotated[Field, FieldOf("")]] | None = None
-    balance: bool = False
-    source: Annotated[Field, FieldOf("1/s")] | None = None
-    diffusivity: Diffusivity | None = None
-
-    @field_validator("initial", mode="plain")
-    @classmethod
-    def _initial(cls, given: Any) -> Any:
-        kind = FieldOf("")
-        if given is None:
-            return None
-        return {str(region): kind.parse(value) for region, value in given.items()} if isinstance(given, Mapping) else kind.parse(given)
-
-    @model_validator(mode="after")
-    def _starts(self) -> Self:
-        if self.balance and self.initial is not None:
-            raise ValueError(f"'{self.name}' is the balance, one minus the others: it takes no initial")
-        if self.balance and self.source is not None:
-            raise ValueError(f"'{self.name}' is the balance, one minus the others: its source follows from theirs")
-        if self.name == REST:
-            raise ValueError(f"'{REST}' is how the nameless remainder is called: choose another name")
-        if self.source is not None and "noise" in self.source.depends_on:
-            raise ValueError(f"source = '{self.source.text}': noise is for initial values only: remove it here")
-        if not self.balance and self.initial is None:
-            raise ValueError(f"'{self.name}' needs initial: a number, an expression over x, y, z and noise, or a table of regions")
-        return self
-
-
-class Time(Record):
-    """The [time] table: error-controlled steps with `tolerance`, or fixed ones with `step`.
-
-    tolerance:    local error per step, relative to the spread of each concentration
-    initial_step: where the first step is not to be estimated from the initial rate of change
-    steady:       run until nothing changes any more, at most until `end`
-    """
-
-    label = "[time]"
-
-    end: Annotated[float, Quantity("s", positive=True)]
-    tolerance: float = Default(default=1e-3, gt=0, lt=1)
-    step: Annotated[float, Quantity("s", positive=True)] | None = None
-    initial_step: Annotated[float, Quantity("s", positive=True)] | None = None
-    max_step: Annotated[float, Quantity("s", positive=True)] | None = None
-    scheme: Literal["backward-euler", "convex-split", "avf", "bdf2"] = "bdf2"
-    steady: bool = False
-
-    @model_validator(mode="after")
-    def _one_control(self) -> Self:
-        if self.step is not None and {"tolerance", "initial_step", "max_step"} & self.model_fields_set:
-            raise ValueError("give either step (fixed) or tolerance with initial_step and max_step (error control), not both")
-        return self
-
-
-class Probe(Record):
-    """A point whose values become columns <field>_<name>."""
-
-    label = "[[output.probe]]"
-
-    name: str = Default(min_length=1)
-    at: tuple[Annotated[float, Quantity("m")], ...] = Default(description="its coordinates, at = [x, y]")
-
-
-class Marker(Record):
-    """An inert particle that moves with the lattice (Kirkendall): its displacement becomes columns marker_<name>_x, _y, _z."""
-
-    label = "[[output.marker]]"
-
-    name: str = Default(min_length=1)
-    at: tuple[Annotated[float, Quantity("m")], ...] = Default(description="where it starts, at = [x, y]")
-
-
-class Average(Record):
-    """A part of the domain whose mean becomes columns mean_<species>_<name>: a region, or where an expression holds."""
-
-    label = "[[output.average]]"
-
-    name: str = Default(min_length=1)
-    where: Expression | None = None
-    region: str | None = None
-
-    @field_validator("where", mode="before")
-    @classmethod
-    def _parse(cls, given: Any) -> Any:
-        return Expression(given) if isinstance(given, str) else given
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.where is None) == (self.region is None):
-            raise ValueError("give either where = an expression or region = a name")
-        if self.where is not None and not self.where.condition:
-            raise ValueError(f"where = '{self.where.text}' must be a condition, as in x < 0.5")
-        if self.where is not None and "noise" in self.where.depends_on:
-            raise ValueError(f"where = '{self.where.text}': noise is for initial values only: remove it here")
-        return self
-
-
-class Output(Record):
-    """The [output] table. times: how many, evenly spaced from the start to the end, or a list of times."""
-
-    label = "[output]"
-
-    times: int | tuple[Annotated[float, Quantity("s", minimum=0)], ...] = 20
-    probe: tuple[Probe, ...] = Default(default=(), description="write [[output.probe]], with double brackets")
-    average: tuple[Average, ...] = Default(default=(), description="write [[output.average]], with double brackets")
-    marker: tuple[Marker, ...] = Default(default=(), description="write [[output.marker]], with double brackets")
-
-    @field_validator("times", mode="plain")
-    @classmethod
-    def _times(cls, given: Any) -> Any:
-        if isinstance(given, int) and not isinstance(given, bool):
-            if given < 1:
-                raise ValueError("must be at least 1")
-            return given
-        if isinstance(given, (list, tuple)):
-            return tuple(sorted(Quantity("s", minimum=0).parse(t) for t in given))
-        raise ValueError('give how many (50) or a list (["1 s", "10 s"])')
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        for table, items in (("probe", self.probe), ("average", self.average), ("marker", self.marker)):
-            names = [item.name for item in items]
-            twice = next((name for name in names if names.count(name) > 1), None)
-            if twice is not None:
-                raise ValueError(f"two [[output.{table}]] are called '{twice}': their columns need different names")
-        return self
 
 
 class Problem(Record):
@@ -225,10 +85,10 @@ class Problem(Record):
         directory = Path(table.get("directory", "."))
         if "free_energy" in table:
             table["free_energy"] = tuple(
-                _plug_in(item, Term, "[[free_energy]]", directory) for item in _list(table["free_energy"], "[[free_energy]]")
+                plug_in(item, Term, "[[free_energy]]", directory) for item in entries(table["free_energy"], "[[free_energy]]")
             )
         if "mobility" in table:
-            table["mobility"] = _plug_in(table["mobility"], Mobility, "[mobility]", directory)
+            table["mobility"] = plug_in(table["mobility"], Mobility, "[mobility]", directory)
         if isinstance(table.get("boundary"), Mapping):
             table["boundary"] = {name: boundaries.read(name, value) for name, value in table["boundary"].items()}
         return table
@@ -237,9 +97,9 @@ class Problem(Record):
     def _consistent(self) -> Self:
         self._check_names()
         composition = self.composition()
-        plug_ins: tuple[Term | Mobility | Reaction, ...] = (*self.free_energy, self.transport, *self.reaction)
-        for plug_in in plug_ins:
-            plug_in.check_species(composition)
+        parts: tuple[Term | Mobility | Reaction, ...] = (*self.free_energy, self.transport, *self.reaction)
+        for part in parts:
+            part.check_species(composition)
         self._check_boundaries()
         self._check_temperature()
         self._check_units()
@@ -400,9 +260,7 @@ class Problem(Record):
         """The files of a user's energies and mobility, which belong to the problem, by the names under which `resolved` finds them."""
         modules = {type(plug_in).__module__ for plug_in in (*self.free_energy, self.mobility)}
         files = {name: getattr(sys.modules[name], "__file__", None) for name in sorted(modules) if not name.startswith(f"{__package__}.")}
-        return {
-            f"{_script()}.py" if name == "__main__" else Path(file).name: Path(file) for name, file in files.items() if file is not None
-        }
+        return {f"{script()}.py" if name == "__main__" else Path(file).name: Path(file) for name, file in files.items() if file is not None}
 
     def resolved(self) -> str:
         """This problem as TOML, with all defaults written out."""
@@ -451,7 +309,7 @@ def _plain(data: Any) -> Any:
     if isinstance(data, HasQuantities):
         return _plain(data.value)
     if isinstance(data, Record):
-        kind = {"kind": _kind(data)} if isinstance(data, (Term, Mobility)) else {}
+        kind = {"kind": kind_of(data)} if isinstance(data, (Term, Mobility)) else {}
         given = {key: getattr(data, name) for key, name in keys(type(data)).items()}
         return kind | {key: _plain(value) for key, value in given.items() if value is not None and value != {} and value != ()}
     if isinstance(data, Mapping):
@@ -459,80 +317,6 @@ def _plain(data: Any) -> Any:
     if isinstance(data, (tuple, list)):
         return [_plain(item) for item in data]
     return str(data) if isinstance(data, Path) else data
-
-
-def _kind(plug_in: Record) -> str:
-    cls = type(plug_in)
-    if cls.__module__.startswith(f"{__package__}."):
-        return cls.__name__
-    return f"{_script() if cls.__module__ == '__main__' else cls.__module__}.{cls.__name__}"
-
-
-def _script() -> str:
-    """The name under which the running script can be imported."""
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    return re.sub(r"\W|^(?=\d)", "_", Path(file).stem) if file is not None else "__main__"
-
-
-def _plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Record:
-    """The object that a table with `kind` describes; an object passes."""
-    if isinstance(item, base):
-        return item
-    if not isinstance(item, Mapping):
-        raise InputError(f"{table} must be a table with a kind, not {item!r}")
-    parameters = dict(item)
-    kind = parameters.pop("kind", None)
-    builtin = {
-        cls.__name__: cls
-        for cls in _subclasses(base)
-        if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy" and not inspect.isabstract(cls)
-    }
-    if kind is None:
-        raise InputError(f"{table} needs a kind; legal: {', '.join(sorted(builtin))}, or a class of your own as my_module.MyClass")
-    if not isinstance(kind, str):
-        raise InputError(f"{table} kind = {kind!r} must be text")
-    own = "." in kind and all(part.isidentifier() for part in kind.split("."))
-    cls = _user_class(kind, base, table, directory) if own else builtin.get(kind)
-    if cls is None:
-        raise InputError(f"{table} has no kind '{kind}'{did_you_mean(kind, builtin)} (a class of your own: my_module.MyClass)")
-    return cls(**parameters)
-
-
-def _subclasses(base: type[Record]) -> set[type[Record]]:
-    return {cls for child in base.__subclasses__() for cls in {child, *_subclasses(child)}}
-
-
-def _user_class(kind: str, base: type[Record], table: str, directory: Path) -> type[Record]:
-    module, _, name = kind.rpartition(".")
-    if str(directory) not in sys.path:
-        sys.path.insert(0, str(directory))
-    try:
-        imported = importlib.import_module(module)
-    except Exception as error:  # a user's module may raise anything
-        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
-            reason = f"there is no module '{module}'; it is looked for beside the problem file, in {directory}"
-        else:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            at = f" at {frame.filename}, line {frame.lineno}" if not isinstance(error, SyntaxError) else ""
-            reason = f"the module cannot be imported: {type(error).__name__}: {error}{at}"
-        raise InputError(f"{table} kind = '{kind}': {reason}") from None
-    cls = getattr(imported, name, None)
-    if cls is None:
-        classes = [
-            key for key, value in vars(imported).items() if isinstance(value, type) and issubclass(value, base) and value is not base
-        ]
-        raise InputError(f"{table} kind = '{kind}': module {module} has no class '{name}'{did_you_mean(name, classes)}")
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        raise InputError(f"{table} kind = '{kind}': {name} must be a subclass of fem_diffusion.{base.__name__}")
-    if inspect.isabstract(cls):
-        raise InputError(f"{table} kind = '{kind}': {name} must define {', '.join(sorted(cls.__abstractmethods__))}")
-    return cls
-
-
-def _list(given: Any, table: str) -> list[Any]:
-    if isinstance(given, (list, tuple)):
-        return list(given)
-    raise InputError(f"{table} must be written with double brackets: each is one entry of a list")
 
 
 def _reject_unknown_tables(table: Mapping[str, Any]) -> None:

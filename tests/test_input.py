@@ -231,7 +231,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "empty reservoir": (plain("{ A = 0.5 }", "{ A = 0 }"), ("[boundary.left] concentration of A is 0", "minus infinity", "1e-6")),
     "reservoirs that sum to one": (
         two_species(plain("{ A = 0.5 }", "{ A = 0.5, B = 0.5 }")),
-        ("[boundary.left]", "the fractions sum to one", "a small fraction"),
+        ("[boundary.left]", "where fractions sum to one", "a small fraction"),
     ),
     "reservoir for some species": (two_species(PLAIN), ("fixes the concentration of 'A' but not of B", "chemical_potential")),
     "negative kappa": (plain("kappa = 1.0", "kappa = -1.0"), ("Gradient: kappa = -1.0: must be at least 0",)),
