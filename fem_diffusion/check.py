@@ -151,8 +151,8 @@ def _range(system: System) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _temperature_range(system: System) -> tuple[float, ...]:
-    """T/T_ref: one, or the smallest and largest at the start."""
+    """T/T_ref: one, or the smallest and largest of eleven times from start to end."""
     if system.model.temperature is None:
         return (1.0,)
-    ratio = system.model.ratio_at(system.formulation.x, 0.0)
-    return global_min(system.comm, ratio), global_max(system.comm, ratio)
+    ratios = [system.model.ratio_at(system.formulation.x, t) for t in np.linspace(0, float(system.problem.time.end), 11)]
+    return global_min(system.comm, np.concatenate(ratios)), global_max(system.comm, np.concatenate(ratios))

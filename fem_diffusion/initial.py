@@ -16,7 +16,7 @@ from .parallel import global_max, global_min, global_sum
 from .problem import Problem
 
 # A logarithm has no value at an empty or full vertex; this little is put there instead, less than any tolerance.
-TRACE = 1e-10
+TRACE = 1e-12
 
 
 def initial_concentrations(problem: Problem, formulation: Formulation, length: float) -> np.ndarray:

@@ -17,6 +17,7 @@ from .system import System
 
 ROUND_OFF = 1e-12  # relative rise of the energy that is not a rise
 STEADY = 1e-7  # change that would add up until `end`, relative to the spread of c; not until now, for an early step may be short
+NEGATIVE = 1e-4  # a fraction below zero, in the formulation that does not exclude it: more is no discretisation error
 SMALLEST = 1e-10  # of the last accepted (or first) step: below it a step has failed for good
 
 
@@ -77,7 +78,7 @@ class Integrator:
         self._values = system.values()
         self._older = self._values.copy()
         self._history = History([0.0], [system.concentrations.copy()], rate)
-        self._energy = system.energy()
+        self._energy = system.energy(0.0)
         if not np.isfinite(self._energy):
             raise InputError("the free energy has no value for the initial state: start within the range of compositions where it has one")
         self._largest_energy = abs(self._energy)
@@ -137,7 +138,8 @@ class Integrator:
     def _advance(self, end: float) -> Step:
         dt = self._dt
         seconds = self.system.scales.time
-        floor = max(SMALLEST * (self._accepted_dt or dt), 1e-14 * self.time)  # a shorter one would not move the clock
+        # a shorter one would not move the clock, or never reach the end
+        floor = max(SMALLEST * (self._accepted_dt or dt), 1e-14 * self.time, 1e-15 * end)
         while True:
             dt_now = self._landing(dt, end)
             try:
@@ -171,7 +173,12 @@ class Integrator:
             raise _Rejected(
                 "newton", "the mixture is unstable there and has no gradient energy: add [[free_energy]] kind = 'Gradient'", FAILURE
             )
-        energy = system.energy()
+        lowest = system.lowest_fraction()
+        if lowest < -NEGATIVE:
+            raise _Rejected(
+                "newton", f"a fraction would fall to {lowest:.2g} (formulation = 'entropy' or 'potential' keeps them positive)", FAILURE
+            )
+        energy = system.energy(self.time + dt)
         if not np.isfinite(energy):
             raise _Rejected("newton", "the solution lies where the free energy has no value", FAILURE)
         allowed = ROUND_OFF * max(abs(energy), abs(self._energy)) + 1e-15 * self._largest_energy
@@ -278,7 +285,7 @@ class Integrator:
         return np.sqrt(sums[:-1] / sums[-1])
 
     def _spread_of(self, c: np.ndarray) -> np.ndarray:
-        """Standard deviation of each c_i over the domain, at least 1e-4 of its largest value.
+        """Standard deviation of each c_i over the domain, at least 1e-4 of its largest value, or, if there is none of it, of the others'.
 
         Errors count relative to the largest spread so far: a growing perturbation is then resolved from the start, and a decaying one is not
         followed for ever.
@@ -286,7 +293,9 @@ class Integrator:
         system = self.system
         total = float(global_sum(system.comm, system.volume.sum()))
         largest = np.array([global_max(system.comm, np.abs(c[:, i])) for i in range(system.n)])
-        return np.maximum(self._rms(c - system.masses(c) / total), 1e-4 * largest)
+        overall = largest.max() or 1.0
+        own = np.where(largest > 1e-10 * overall, largest, overall)
+        return np.maximum(self._rms(c - system.masses(c) / total), 1e-4 * own)
 
     def _epitaph(self, dt: float, reason: str) -> str:
         seconds = self.system.scales.time

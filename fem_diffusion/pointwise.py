@@ -173,6 +173,30 @@ class LocalDensity:
         return values.reshape((n,) * len(by) + values.shape[1:])
 
 
+class PlacedPotential:
+    """The potentials that LocalDensity leaves out: of the terms that depend on the place or the time, and on no gradient.
+
+    depends_on_time: whether one of them does
+    """
+
+    def __init__(self, terms: Sequence[Term], composition: Composition) -> None:
+        fields, T = _fields(composition), ufl.Constant(_LINE)
+        c, x, t = [ufl.Constant(_LINE) for _ in fields], [ufl.Constant(_LINE) for _ in range(3)], ufl.Constant(_LINE)
+        variables = [ufl.variable(ci) for ci in c]
+        here = replace(composition, values=tuple(variables), x=ufl.as_vector(x), t=t)
+        kept = LocalDensity(terms, composition).terms
+        placed = [term for term in terms if term not in kept and not has_gradient(term, composition)]
+        f = ufl.as_ufl(sum(term.at_temperature(T).density(here, None) for term in placed))
+        self.depends_on_time = t in set(traverse_unique_terminals(f))
+        self._n = len(fields)
+        self._function = PointwiseFunction([_expanded(ufl.diff(f, variable)) for variable in variables], [*c, *x, t, T]) if placed else None
+
+    def potential(self, c: ArrayLike, x: ArrayLike, t: float, ratio: ArrayLike = 1.0) -> Array:
+        """df/dc_i, (n, m), of compositions (n, m) at places (3, m) and T/T_ref."""
+        c = np.asarray(c, dtype=float)
+        return np.zeros_like(c) if self._function is None else self._function([*c, *np.asarray(x, dtype=float), t, ratio])
+
+
 def has_gradient(term: Term, composition: Composition) -> bool:
     """Whether the density depends on a gradient, so that it is not a function of what is at one point."""
     density = _expanded(_density(term, _fields(composition)))

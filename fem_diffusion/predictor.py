@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .system import System
 
 NEARLY_EMPTY = 1e-6
+ROUGH = 1e-6  # to which residual the predictor solves: a guess as good as that needs none
 LOCKED = 1e-3  # fall of the smallest fraction in one step that no diffusion makes
 
 
@@ -37,19 +38,24 @@ class Predictor:
     """Takes the steps of a system in the fractions formulation, roughly."""
 
     def __init__(self, system: System) -> None:
-        self._system = system
+        self._system, self._before = system, 1.0
 
-    def is_needed(self, c: np.ndarray) -> bool:
-        """Whether a fraction of the state c (vertices, n) is nearly zero somewhere."""
-        return self._smallest(c) < NEARLY_EMPTY
+    def remember(self) -> None:
+        """That u is the state at the start of a step. Collective."""
+        self._before = self._smallest()
 
-    def has_locked(self, c_old: np.ndarray) -> bool:
-        """Whether the smallest fraction of u has collapsed since c_old."""
-        before, after = self._smallest(c_old), self._smallest(self._system.concentrations)
-        return after < NEARLY_EMPTY and after < LOCKED * before
+    @property
+    def is_needed(self) -> bool:
+        """Whether a fraction of that state is nearly zero somewhere."""
+        return self._before < NEARLY_EMPTY
 
-    def guess(self, step: StepData) -> np.ndarray:
-        """Unknowns of the system's own formulation (owned, flat) near the solution; those at the start where the rough step fails."""
+    def has_locked(self) -> bool:
+        """Whether the smallest fraction of u has collapsed since then. Strong drift does that too: it calls for a second try, no more."""
+        after = self._smallest()
+        return after < NEARLY_EMPTY and after < LOCKED * self._before
+
+    def guess(self, step: StepData) -> np.ndarray | None:
+        """Unknowns of the system's own formulation (owned, flat) near the solution; None where the rough step fails."""
         system, (formulation, conditions, newton) = self._system, self._solver
         formulation.set_concentrations(step.states[0])
         system.prepare(formulation, conditions, step)
@@ -57,7 +63,7 @@ class Predictor:
         try:
             newton.solve(formulation.u.x.array[: formulation.owned].copy())
         except NotConverged:
-            return step.values
+            return None
         c = np.maximum(formulation.concentrations, np.maximum(0.01 * step.states[0], 1e-14))
         if system.model.closed:
             rest = np.maximum(1 - formulation.concentrations.sum(axis=1), np.maximum(0.01 * (1 - step.states[0].sum(axis=1)), 1e-14))
@@ -73,8 +79,11 @@ class Predictor:
         residual = formulation.residual(conditions.imposed_fluxes())
         operators = AssembledOperators(formulation.u, residual, formulation.jacobian(residual), conditions.fixed)
         norms = Norms(system.comm, system.volume, formulation.block)
-        return formulation, conditions, Newton(operators, norms, None, snes_atol=1e-6, snes_stol=1e-6, snes_max_it=12)
+        return formulation, conditions, Newton(operators, norms, None, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
 
-    def _smallest(self, c: np.ndarray) -> float:
-        closed = np.column_stack([c, 1 - c.sum(axis=1)]) if self._system.model.closed else c
-        return float(global_min(self._system.comm, closed))
+    def _smallest(self) -> float:
+        """The smallest fraction of u outside the reservoirs, which are what they are."""
+        system = self._system
+        free = ~system.conditions.open_rows.any(axis=1)
+        components = system.formulation.components[free]
+        return float(global_min(system.comm, components if system.model.closed else components[:, : system.n]))

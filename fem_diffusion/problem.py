@@ -239,7 +239,7 @@ class Problem(Record):
         """
         T = self.reference_temperature(centre)
         if not self.dimensional:
-            return Scales()
+            return Scales(temperature=T or 1.0)
         transport = self.transport if T is None else self.transport.model_copy(update={n: _isothermal(v, T) for n, v in self.transport})
         given = list(quantities({"free_energy": self.free_energy, "mobility": transport}))
 

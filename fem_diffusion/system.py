@@ -17,10 +17,9 @@ from . import compat, thermodynamics
 from .branch import Branch
 from .conditions import Conditions
 from .errors import InputError, did_you_mean
-from .expression import Expression
 from .field import Field
 from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, parts
-from .free_energy import ExternalPotential, WallEnergy
+from .free_energy import WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
 from .mobility import Darken
@@ -28,7 +27,7 @@ from .newton import Converged, Newton, Norms, NotConverged
 from .operators import AssembledOperators, compile_expression, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
-from .predictor import Predictor, may_predict
+from .predictor import ROUGH, Predictor, may_predict
 from .problem import Problem
 from .state import Composition
 from .step import StepData
@@ -64,8 +63,6 @@ class System:
         self.newton = Newton(self.operators, Norms(comm, self.volume, self.formulation.block), self._limit(), self._watched)
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
         self._energy = compile_form(self.formulation.free_energy())
-        self._dissipation = compile_form(self.formulation.dissipation())
-        self._require_temperature()
 
     # -- set-up ---------------------------------------------------------------------------------------------------------------
 
@@ -87,9 +84,28 @@ class System:
         return Facts(
             one_state=self.scheme.name in ("backward-euler", "bdf2"),
             fixes_potential=any(b.chemical_potential for b in problem.boundary.values()),
-            fixes_nothing=any(_is_zero(field) for b in problem.boundary.values() for field in b.concentration.values()),
+            no_potential=self._reservoir_without_potential(),
             risks_negative=lambda: self._starts_empty() and obtuse(self.geometry),
         )
+
+    def _reservoir_without_potential(self) -> str | None:
+        """Why a reservoir's concentrations give no chemical potentials at the start: they are not all there, or some component is not. Collective."""
+        names = self.problem.names
+        for boundary, given in self.problem.boundary.items():
+            missing = [name for name in names if name not in given.concentration]
+            if not given.concentration or given.chemical_potential:
+                continue
+            if missing:
+                return (
+                    f"[boundary.{boundary}] fixes the concentrations of some species only, on all of which the chemical potentials depend"
+                )
+            x = self.geometry.points_on(boundary)
+            c = np.array([given.concentration[name].at(x, 0.0) for name in names])
+            closed = np.vstack([c, 1 - c.sum(axis=0)])[: len(c) + self.model.closed]
+            positive = [name in self.model.positive for name in self.composition.closed][: len(closed)]
+            if any(positive) and global_min(self.comm, closed[positive]) <= 0:
+                return f"[boundary.{boundary}] has none of a component, whose chemical potential is then minus infinity (1e-6 would do)"
+        return None
 
     def _starts_empty(self) -> bool:
         """Whether some fraction is zero somewhere at the start."""
@@ -113,17 +129,6 @@ class System:
         if isinstance(self.formulation, Entropy):
             return self.formulation.limit
         return self._keep_positive if isinstance(self.formulation, ConcentrationPotential) and self.model.positive else None
-
-    def _require_temperature(self) -> None:
-        """T must be positive everywhere at the start."""
-        if self.model.temperature is None:
-            return
-        T = self.model.temperature.at(self.formulation.x, 0.0)
-        worst = global_min(self.comm, np.where(np.isfinite(T), T, -np.inf))
-        if not worst > 0:
-            raise InputError(
-                f"temperature = '{self.model.temperature.text}' is {worst * self.scales.temperature:g} somewhere: it must be positive"
-            )
 
     def _wall(self, contact_angle: float) -> WallEnergy:
         """Young's law: sigma cos(theta) between the two phases of the binary."""
@@ -220,21 +225,34 @@ class System:
 
     def solve_step(self, step: StepData) -> Converged:
         """Solve a step, leaving it in u. Raises NotConverged with the place of the worst residual."""
-        formulation = self.formulation
+        formulation, predictor = self.formulation, self.predictor
         self.set_values(step.values, formulation.u_old)
+        if predictor is not None:
+            self.set_values(step.values)
+            formulation.time.value = step.time
+            predictor.remember()
         self.prepare(formulation, self.conditions, step)
         guess, predicted = step.guess, False
-        if self.predictor is not None and self.predictor.is_needed(step.states[0]):
-            guess, predicted = self.predictor.guess(step), True
+        if predictor is not None and predictor.is_needed and self._defect(guess) > ROUGH:
+            rough = predictor.guess(step)
+            guess, predicted = (guess, False) if rough is None else (rough, True)
         try:
             result = self.newton.solve(guess)
-            if self.predictor is not None and not predicted and self.predictor.has_locked(step.states[0]):
-                result = self.newton.solve(self.predictor.guess(step))
+            if predictor is not None and not predicted and predictor.has_locked():
+                rough = predictor.guess(step)
+                if rough is None:
+                    raise NotConverged("a region has emptied at once, which may be a locked state and no solution")
+                result = self.newton.solve(rough)
+            return result
         except NotConverged as error:
             raise NotConverged(f"{error}; {self._worst_place()}") from None
-        if self.predictor is not None and self.predictor.has_locked(step.states[0]):
-            raise NotConverged(f"a region has emptied at once, which is a locked state and no solution; {self._worst_place()}")
-        return result
+
+    def _defect(self, values: np.ndarray) -> float:
+        """The largest root-mean-square residual of the unknowns (owned, flat), per volume."""
+        self.set_values(values)
+        defect = self._balance()
+        defect[self.conditions.held] = 0.0
+        return float(self.newton.norms.residual(defect.ravel()).max())
 
     def prepare(self, formulation: Formulation, conditions: Conditions, step: StepData) -> None:
         """Put a step's data into a formulation's constants and boundary values."""
@@ -275,11 +293,21 @@ class System:
 
     # -- numbers --------------------------------------------------------------------------------------------------------------
 
-    def energy(self) -> float:
-        return float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
+    def energy(self, time: float) -> float:
+        """F of the state u at a time, on which temperature and external fields may depend; in units of RT_ref, int f T_ref/T dx."""
+        at, self.formulation.time.value = float(self.formulation.time.value), time
+        energy = float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
+        self.formulation.time.value = at
+        return energy
+
+    def lowest_fraction(self) -> float:
+        """The smallest concentration of which the free energy takes a logarithm. Collective."""
+        c = self.formulation.components
+        bounded = [name in self.model.positive for name in self.composition.closed]
+        return float(global_min(self.comm, c[:, bounded])) if any(bounded) else 0.0
 
     def dissipation(self) -> float:
-        return float(global_sum(self.comm, fem.assemble_scalar(self._dissipation)).real)
+        return float(global_sum(self.comm, self._cellwise(self._dissipation_of_cells).sum()))
 
     def masses(self, c: np.ndarray | None = None) -> np.ndarray:
         """int c_i dx, shape (n,)"""
@@ -313,14 +341,14 @@ class System:
     @property
     def _varies_in_time(self) -> bool:
         """Whether the free energy itself depends on the time."""
-        external = [field for term in self.problem.free_energy if isinstance(term, ExternalPotential) for field in term.potential.values()]
-        return any("t" in field.depends_on for field in [*external, *([self.model.temperature] if self.model.temperature else [])])
+        temperature = self.model.temperature
+        return self.formulation.placed.depends_on_time or (temperature is not None and "t" in temperature.depends_on)
 
     # -- fields in cells ------------------------------------------------------------------------------------------------------
 
     def cell_fluxes(self) -> dict[str, np.ndarray]:
         """The mean J_i of each owned cell, by independent species, shape (cells, dimension)."""
-        return {name: self._in_cells(J) for name, J in zip(self.model.names, self._cell_expressions["fluxes"], strict=True)}
+        return self._by_species(self._in_cells(self._cell_expressions["fluxes"]))
 
     def cell_dissipation(self) -> np.ndarray:
         """The mean -sum_i J_i . grad mu_i of each owned cell, (cells,), in units of RT/V_m over time."""
@@ -330,7 +358,12 @@ class System:
         """The gradient of the piecewise linear c_i in the middle of each owned cell, (cells, dimension)."""
         nodal = self._nodal
         nodal.x.array[:] = self.formulation.all_concentrations().ravel()
-        return {name: self._in_cells(g) for name, g in zip(self.model.names, self._cell_expressions["gradients"], strict=True)}
+        return self._by_species(self._in_cells(self._cell_expressions["gradients"]))
+
+    def _by_species(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Rows of n vectors, (cells, n dimension), as one array (cells, dimension) for each species."""
+        vectors = values.reshape(len(values), self.n, -1)
+        return {name: vectors[:, i] for i, name in enumerate(self.model.names)}
 
     def uphill_map(self) -> UphillMap:
         """Where species move against their gradients. Collective."""
@@ -352,7 +385,7 @@ class System:
 
     def lattice_velocity(self) -> tuple[np.ndarray, np.ndarray]:
         """Of Darken's mobility: means of the owned cells, (cells, d), and their averages at all vertices of this rank, (vertices + ghosts, d)."""
-        cellwise = self._in_cells(self._cell_expressions["lattice"][0])
+        cellwise = self._in_cells(self._cell_expressions["lattice"])
         formulation, piecewise = self.formulation, self._piecewise
         columns = []
         for component in cellwise.T:
@@ -404,24 +437,21 @@ class System:
         return fem.Function(self.formulation.c_before.function_space)
 
     @cached_property
-    def _cell_expressions(self) -> dict[str, list[Any]]:
+    def _cell_expressions(self) -> dict[str, Any]:
+        """Compiled: what is common to all fluxes is then computed once."""
         corners = basix.geometry(self.geometry.mesh.basix_cell())
         middle = corners.mean(axis=0, keepdims=True)
-        formulation = self.formulation
+        formulation, mobility = self.formulation, self.formulation.mobility
         # where the mobility is taken at the vertices, so are the fluxes
         points = corners if isinstance(formulation, Entropy) else middle
-        return {
-            "fluxes": [compile_expression(J, points) for J in formulation.fluxes(self.u, formulation.c(self.u))],
-            "gradients": [compile_expression(ufl.grad(c), middle) for c in parts(self._nodal)],
-            "lattice": [compile_expression(v, points) for v in self._lattice_velocities()],
-        }
-
-    def _lattice_velocities(self) -> list[Any]:
-        formulation, mobility = self.formulation, self.formulation.mobility
-        if not isinstance(mobility, Darken):
-            return []
         c = formulation.c(self.u)
-        return [mobility.lattice_velocity(c, formulation.forces(self.u, c))]
+        expressions = {
+            "fluxes": (ufl.as_tensor(formulation.fluxes(self.u, c)), points),
+            "gradients": (ufl.as_tensor([ufl.grad(ci) for ci in parts(self._nodal)]), middle),
+        }
+        if isinstance(mobility, Darken):
+            expressions["lattice"] = (mobility.lattice_velocity(c, formulation.forces(self.u, c)), points)
+        return {name: compile_expression(expression, at) for name, (expression, at) in expressions.items()}
 
     def _worst_place(self) -> str:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
@@ -456,10 +486,6 @@ def _sources(problem: Problem, temperature: Field | None) -> dict[str, Callable[
 
     active = {s.name for s in problem.species if s.source is not None} | {name for r in problem.reaction for name in r.stoichiometry}
     return {name: total(name) for name in problem.names if name in active}
-
-
-def _is_zero(field: Field) -> bool:
-    return not isinstance(field.value, Expression) and float(field.value) == 0.0
 
 
 def _extent(geometry: Geometry) -> tuple[float, np.ndarray]:

@@ -32,7 +32,7 @@ from fem_diffusion.free_energy import (
     WallEnergy,
     Wilson,
 )
-from fem_diffusion.pointwise import LocalDensity, PointwiseFunction
+from fem_diffusion.pointwise import LocalDensity, PlacedPotential, PointwiseFunction
 from fem_diffusion.state import Composition
 from fem_diffusion.thermodynamics import binodal, critical_point, thermodynamic_factor
 from fem_diffusion.units import Scales, in_solver_units, quantities
@@ -439,8 +439,10 @@ def test_external_potential():
         mu = PointwiseFunction([ufl.diff(density, v) for v in c], arguments)([0.2, 0.1, place[0], 0.5])
         expected = np.array([1e12 * place[0] * length * 1.5 - 2000, [-2000, -2000]]) / (R * T * ratio)
         np.testing.assert_allclose(mu, expected, rtol=1e-13)
-        numbers = [term.potential_at(name, place, 0.5, np.full(2, ratio), "C") for name in ("A", "B")]
+        placed = PlacedPotential([term], Composition(("A", "B"), (0.0, 0.0), "C"))
+        numbers = placed.potential(np.full((2, 2), 0.2), place, 0.5, np.full(2, ratio))
         np.testing.assert_allclose(numbers, expected, rtol=1e-13)
+        assert placed.depends_on_time
 
 
 def test_an_external_potential_is_no_function_of_the_composition():

@@ -22,10 +22,9 @@ from dolfinx import fem, la
 
 from .. import compat
 from ..errors import InputError, did_you_mean
-from ..free_energy import ExternalPotential
 from ..mesh import Geometry
 from ..operators import compile_form
-from ..pointwise import LocalDensity
+from ..pointwise import LocalDensity, PlacedPotential
 from ..state import Composition, Expr
 from ..time_scheme import TimeScheme
 from .model import VERTEX_RULE, Functional, Model, blocked, gradient_degree, parts, with_constants
@@ -45,6 +44,7 @@ class Formulation(ABC):
 
     def __init__(self, model: Model, geometry: Geometry, scheme: TimeScheme, density: LocalDensity) -> None:
         self.model, self.geometry, self.scheme, self.density = model, geometry, scheme, density
+        self.placed = PlacedPotential(model.free_energy, model.composition([0.0] * len(model.names)))
         mesh = geometry.mesh
         self.n = len(model.names)
         self.block = self.fields_per_species * self.n
@@ -137,10 +137,6 @@ class Formulation(ABC):
         J = self.fluxes(self.u, self.flux_composition())
         return -sum(ufl.inner(Ji, ufl.grad(mu)) for Ji, mu in zip(J, self.mu(self.u), strict=True))
 
-    def dissipation(self) -> Expr:
-        """int grad mu . L grad mu dx, the rate at which F falls in an isolated system."""
-        return self.dissipation_density() * self.dx
-
     # -- states as numbers ----------------------------------------------------------------------------------------------------
 
     @property
@@ -180,11 +176,6 @@ class Formulation(ABC):
         """Change Newton's direction y at the iterate x (the update is -y) so that x - y is admissible; whether it had to be shortened."""
         return False
 
-    @property
-    def limits(self) -> bool:
-        """Whether `limit` does anything."""
-        return False
-
     def guess(self, values: np.ndarray, older: np.ndarray, factor: float) -> np.ndarray:
         """Unknowns (flat) from which Newton's method starts: the last ones moved on along their last change, if that is admissible."""
         return values + factor * (values - older)
@@ -192,15 +183,11 @@ class Formulation(ABC):
     def potential_of(self, c: np.ndarray, x: np.ndarray, t: float) -> np.ndarray:
         """mu_i = df/dc_i of the local energy at compositions c (n, m) and places x (3, m), in units of RT: (n, m)."""
         ratio = self.model.ratio_at(x, t)
-        return self.density.potential(c, ratio) + self.external_potential(x, t, ratio)
+        return self.density.potential(c, ratio) + self.placed.potential(c, x, t, ratio)
 
     def external_potential(self, x: np.ndarray, t: float, ratio: np.ndarray) -> np.ndarray:
-        """The part of mu_i that depends on the place alone, (n, m)."""
-        total = np.zeros((self.n, x.shape[1]))
-        for term in self.model.free_energy:
-            if isinstance(term, ExternalPotential):
-                total += [term.potential_at(name, x, t, ratio, self.model.balance) for name in self.model.names]
-        return total
+        """The part of mu_i that depends on the place alone, where there is such a part, (n, m)."""
+        return self.placed.potential(np.full((self.n, x.shape[1]), 0.5 / self.n), x, t, ratio)
 
     # -- places and volumes ---------------------------------------------------------------------------------------------------
 

@@ -24,24 +24,25 @@ class Facts:
 
     one_state:       whether mu is taken at the end of the step
     fixes_potential: whether a reservoir gives mu without c
-    fixes_nothing:   whether a reservoir has a fraction of zero
+    no_potential:    why the concentrations of a reservoir give no chemical potentials, a phrase, or None
     risks_negative:  whether fractions start at zero on cells with obtuse angles; asked only where it matters
     """
 
     one_state: bool
     fixes_potential: bool
-    fixes_nothing: bool
+    no_potential: str | None
     risks_negative: Callable[[], bool]
 
 
 def choose(model: Model, facts: Facts, wanted: str | None) -> tuple[type[Formulation], str]:
     """The formulation and the reason for it, a phrase. InputError where the wanted one cannot be."""
-    obstacles = {"fractions": _no_fractions(model, facts), "entropy": _no_entropy(model, facts), "potential": None}
+    obstacles = {"fractions": _no_fractions(model, facts), "entropy": _no_entropy(model, facts), "potential": facts.no_potential}
     if wanted is not None:
         obstacle = obstacles[wanted]
         if obstacle is not None:
             possible = ", ".join(f"'{name}'" for name, reason in obstacles.items() if reason is None)
-            raise InputError(f"formulation = '{wanted}' is not possible: {obstacle}; take {possible}, or leave the choice to the program")
+            advice = f"; take {possible}, or leave the choice to the program" if possible else ""
+            raise InputError(f"formulation = '{wanted}' is not possible: {obstacle}{advice}")
         return FORMULATIONS[wanted], "as asked for"
     if obstacles["fractions"] is None:
         if obstacles["entropy"] is None and any(isinstance(term, ExternalPotential) for term in model.free_energy):
@@ -82,8 +83,8 @@ def _no_entropy(model: Model, facts: Facts) -> str | None:
     c = model.composition([0.0] * len(model.names))
     if model.surface_energy:
         return "a wall has an energy of its own"
-    if facts.fixes_nothing:
-        return "a reservoir has a fraction of zero, and so a chemical potential of minus infinity"
+    if facts.no_potential is not None:
+        return facts.no_potential
     if not facts.one_state:
         return "the time scheme takes mu between two states"
     for term in model.free_energy:

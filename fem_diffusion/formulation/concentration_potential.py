@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import ufl
 
-from ..mobility import Matrix
 from ..state import Composition, Expr
 from .base import Formulation
 
@@ -49,7 +48,7 @@ class ConcentrationPotential(Formulation):
 
     def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
         """J_i = -sum_j L_ij(c) grad mu_j(u)"""
-        return flux(self.mobility.matrix(c), self.mu(u))
+        return self.mobility.flux(c, [ufl.grad(mu) for mu in self.mu(u)])
 
     def flux_composition(self) -> Composition:
         state = self.scheme.mobility_state(self.u, self.u_old)
@@ -70,13 +69,11 @@ class ConcentrationPotential(Formulation):
         trial, test = ufl.split(ufl.TrialFunction(self.space)), ufl.split(ufl.TestFunction(self.space))
         dm, dx = self.lumped, self.dx
         form = ufl.derivative(self.scheme.variation(self.energy, self.u, self.u_old), self.u, ufl.TrialFunction(self.space))
-        L = self.mobility.matrix(self.flux_composition())
         n = self.n
+        J = self.mobility.flux(self.flux_composition(), [ufl.grad(mu) for mu in trial[n:]])
         for i in range(n):
             form -= (trial[n + i] * test[i] + trial[i] * test[n + i]) * dm
-            for j in range(n):
-                if not is_zero(L[i][j]):
-                    form -= self.dt / self.a0 * L[i][j] * ufl.inner(ufl.grad(trial[n + j]), ufl.grad(test[n + i])) * dx
+            form += self.dt / self.a0 * ufl.inner(J[i], ufl.grad(test[n + i])) * dx
         return form
 
     def all_concentrations(self) -> np.ndarray:
@@ -90,13 +87,3 @@ class ConcentrationPotential(Formulation):
     def all_potentials(self) -> np.ndarray:
         values: np.ndarray = self.u.x.array.reshape(-1, self.block)[:, self.n :]
         return values
-
-
-def flux(L: Matrix, mu: Sequence[Expr]) -> list[Expr]:
-    """J_i = -sum_j L_ij grad mu_j, without the entries that are always zero."""
-    zero = ufl.zero(ufl.grad(mu[0]).ufl_shape)
-    return [-sum((L_ij * ufl.grad(mu_j) for L_ij, mu_j in zip(row, mu, strict=True) if not is_zero(L_ij)), start=zero) for row in L]
-
-
-def is_zero(entry: Expr) -> bool:
-    return isinstance(entry, int) and entry == 0

@@ -21,7 +21,6 @@ import ufl
 
 from ..state import Composition, Expr
 from .base import Formulation
-from .concentration_potential import flux
 from .model import VERTEX_RULE, parts
 
 SHORTEST = 0.1  # of a concentration that one Newton update leaves
@@ -57,7 +56,7 @@ class Entropy(Formulation):
         return tuple(parts(u))
 
     def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
-        return flux(self.mobility.matrix(c), self.mu(u))
+        return self.mobility.flux(c, [ufl.grad(mu) for mu in self.mu(u)])
 
     # -- states as numbers ----------------------------------------------------------------------------------------------------
 
@@ -93,10 +92,6 @@ class Entropy(Formulation):
         with np.errstate(divide="ignore", invalid="ignore"):
             ideal = np.log(c) - np.log(1 - c.sum(axis=0)) if self.model.closed else np.log(c) + 1
         return ideal + self.external_potential(x, t, self.model.ratio_at(x, t))
-
-    @property
-    def limits(self) -> bool:
-        return True
 
     def limit(self, x: np.ndarray, y: np.ndarray) -> bool:
         """Follow Newton's update in concentrations, x_k -> x_k (1 + r_k), by at most nine tenths of the way to empty, component by component.

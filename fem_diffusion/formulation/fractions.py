@@ -103,5 +103,9 @@ class Fractions(Formulation):
         self.u.x.scatter_forward()
 
     def all_potentials(self) -> np.ndarray:
-        c = np.maximum(self.all_concentrations(), np.finfo(float).tiny) if self.model.positive else self.all_concentrations()
+        c = self.all_concentrations()
+        if self.model.positive:
+            c = np.maximum(c, np.finfo(float).tiny)
+        if self.model.closed:
+            c = c / np.maximum(c.sum(axis=1, keepdims=True) * (1 + 4 * self.n * np.finfo(float).eps), 1.0)
         return self.potential_of(c.T, self.places, float(self.time.value)).T

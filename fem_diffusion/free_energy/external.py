@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import PrivateAttr, model_validator
 
 from ..field import Field, FieldOf
@@ -29,13 +27,6 @@ class ExternalPotential(Term):
 
     def convex_part(self, c: Composition, phi: Expr) -> Expr:
         return self.density(c, phi)
-
-    def potential_at(self, name: str, x: NDArray[Any], t: float, ratio: Any, balance: str | None) -> NDArray[Any]:
-        """df/dc_name = (V_name - V_balance)/RT, (n,), at places x (3, n) and T = ratio times the reference temperature, a number or (n,)."""
-        return (self._at(name, x, t) - self._at(balance, x, t)) / ratio
-
-    def _at(self, name: str | None, x: NDArray[Any], t: float) -> NDArray[Any]:
-        return self.potential[name].at(x, t) if name in self.potential else np.zeros(x.shape[1])
 
     def check_species(self, c: Composition) -> None:
         for name in self.potential:

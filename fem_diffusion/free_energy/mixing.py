@@ -24,6 +24,9 @@ class Ideal(Term):
     def entropy(self, c: Composition) -> Mapping[str, Expr]:
         return dict.fromkeys(c.named, 1.0)
 
+    def of_fractions(self, c: Composition) -> bool:
+        return c.balance is not None  # independent concentrations may be of any size
+
     def excess(self, c: Composition, phi: Expr) -> Expr:
         return 0.0
 

@@ -51,6 +51,16 @@ class Geometry:
             x[axis, np.abs(x[axis] - lower) <= slack] = lower
         return x
 
+    def points_on(self, boundary: str) -> Floats:
+        """Places of the vertices of a boundary's facets on this rank, (3, n)."""
+        mesh, d = self.mesh, self.dimension - 1
+        for pair in ((d, self.dimension), (d, 0), (self.dimension, 0), (self.dimension, d)):
+            mesh.topology.create_connectivity(*pair)
+        facets = self.facet_tags.find(self.boundaries[boundary])
+        if not len(facets):  # DOLFINx divides by their number
+            return np.zeros((3, 0))
+        return self.wrap(mesh.geometry.x[np.unique(dmesh.entities_to_geometry(mesh, d, facets))].T)
+
 
 def statistics(geometry: Geometry) -> dict[str, Any]:
     """dimension, cell type, global numbers of cells and vertices, smallest, mean and largest cell diameter. Collective."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any, ClassVar, Self
 
+import ufl
+
 from ..diffusivity import at_temperature
 from ..errors import InputError
 from ..record import Record
@@ -29,6 +31,12 @@ class Mobility(Record):
     @abstractmethod
     def matrix(self, c: Composition) -> Matrix:
         """L_ij, n x n rows of UFL scalars; the integer 0 marks an entry that is always zero. m^5/(J s)."""
+
+    def flux(self, c: Composition, gradients: Sequence[Expr]) -> list[Expr]:
+        """J_i = -sum_j L_ij grad mu_j from the gradients of mu, UFL vectors."""
+        zero = ufl.zero(gradients[0].ufl_shape)
+        entries = [[(L_ij, g) for L_ij, g in zip(row, gradients, strict=True) if not _is_zero(L_ij)] for row in self.matrix(c)]
+        return [-sum((L_ij * g for L_ij, g in row), start=zero) for row in entries]
 
     @property
     def symmetric(self) -> bool:
@@ -83,6 +91,13 @@ class MobilityOfForces(Mobility):
             d = [d_i - c_i * total(d) for c_i, d_i in zip(c, d, strict=True)]
         return self.fluxes_of(c, d)
 
+    def flux(self, c: Composition, gradients: Sequence[Expr]) -> list[Expr]:
+        # one solution for all: by the matrix every column would be one
+        if not self.closed:
+            return self.fluxes_of(c, [c_i * g for c_i, g in zip(c, gradients, strict=True)])
+        mean = total(c_i * g for c_i, g in zip(c, gradients, strict=True))
+        return self.fluxes_of(c, [c_i * (g - mean) for c_i, g in zip(c, gradients, strict=True)])
+
     def matrix(self, c: Composition) -> Matrix:
         columns = [[-J for J in self.fluxes_of(c, [S[j] for S in self.entropy_matrix(c)])] for j in range(len(c))]
         return [list(row) for row in zip(*columns, strict=True)]
@@ -92,6 +107,10 @@ class MobilityOfForces(Mobility):
         if self.closed:
             return [[c_i * ((1 if i == j else 0) - c_j) for j, c_j in enumerate(c)] for i, c_i in enumerate(c)]
         return diagonal(c)
+
+
+def _is_zero(entry: Expr) -> bool:
+    return isinstance(entry, int) and entry == 0
 
 
 def diagonal(entries: Iterable[Expr]) -> Matrix:
