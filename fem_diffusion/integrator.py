@@ -86,6 +86,7 @@ class Integrator:
         self._fluxes: dict[tuple[str, str], float] = {}
         self._restarted = False  # a two-level scheme takes this step with one level
         self._accepted_dt: float | None = None
+        self._longest_dt = 0.0
         self._dt = self._first_step(rate)
 
     @property
@@ -138,8 +139,8 @@ class Integrator:
     def _advance(self, end: float) -> Step:
         dt = self._dt
         seconds = self.system.scales.time
-        # a shorter one would not move the clock, or never reach the end
-        floor = max(SMALLEST * (self._accepted_dt or dt), 1e-14 * self.time, 1e-15 * end)
+        # a shorter one would not move the clock; steps that are accepted and refused in turn creep, relative to the last one without end
+        floor = max(SMALLEST * (self._accepted_dt or dt), 1e-3 * SMALLEST * self._longest_dt, 1e-14 * self.time)
         while True:
             dt_now = self._landing(dt, end)
             try:
@@ -207,6 +208,7 @@ class Integrator:
         self._history.push(self.time, c.copy())
         self._energy, self._largest_energy, self._spread = energy, max(self._largest_energy, abs(energy)), spread
         self._fluxes, self._accepted_dt, self._restarted = fluxes, dt, False
+        self._longest_dt = max(self._longest_dt, dt)
         self._dt = self._following(dt, error, order)
         return Step(self._number, self.time, dt, result.newton_iterations, result.linear_iterations, energy, system.dissipation(), fluxes)
 

@@ -21,7 +21,7 @@ from .diffusivity import Arrhenius
 from .errors import InputError, did_you_mean
 from .expression import Expression
 from .field import Field, FieldOf
-from .free_energy import Term
+from .free_energy import ExternalPotential, Term
 from .mesh import Mesh
 from .mobility import Mobility
 from .plug_in import entries, kind_of, plug_in, script
@@ -150,6 +150,16 @@ class Problem(Record):
     def _check_temperature(self) -> None:
         if self.temperature is not None and "noise" in self.temperature.depends_on:
             raise InputError(f"temperature = '{self.temperature.text}': noise is for initial values only: remove it here")
+        if (
+            self.temperature is not None
+            and self.temperature.depends_on - {"t"}
+            and any(isinstance(f, ExternalPotential) for f in self.free_energy)
+        ):
+            # J = -L (grad(mu/RT) + grad V/RT) derives from no free energy; with V inside the first gradient its zero would matter
+            raise InputError(
+                f"temperature = '{self.temperature.text}': the work of an external potential is not part of mu/RT where T varies in space: give a "
+                "temperature that depends on t alone, or remove the ExternalPotential"
+            )
         for reaction in self.reaction if self.dimensional and self.temperature is None else ():
             if "T" in reaction.rate.expression(self.composition()).depends_on:
                 raise InputError(
