@@ -116,7 +116,7 @@ def test_a_reservoir_that_all_but_empties() -> None:
         boundary={"left": Boundary(concentration={"A": "where(t < 0.05, 1e-3, 1e-11)"})},
     )
     slowest = 1e-3 * 4 / np.pi * np.exp(-((np.pi / 2) ** 2) * 0.95)
-    assert global_max(system.comm, system.concentrations) == pytest.approx(slowest, rel=0.04)
+    assert global_max(system.comm, system.concentrations) == pytest.approx(slowest, rel=0.05)
 
 
 @pytest.mark.parametrize("reservoir", [{"A": 0.6, "B": 0.4}, {"A": 0.6}, {"A": "0*x", "B": 0.2}], ids=["full", "partial", "empty"])
