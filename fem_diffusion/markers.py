@@ -39,7 +39,7 @@ class Markers:
         """marker_<name>_x, _y, _z after the step that u holds, in solver units; to be asked once a step, in order. Collective."""
         if not self._names:
             return {}
-        new = self._system.lattice_velocity()
+        new = self._system.cells.lattice_velocity()
         old = new if self._velocity is None else self._velocity
         for at in self._at:
             first = self._at_point(old, at)

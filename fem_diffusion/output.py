@@ -113,7 +113,7 @@ class Output:
         cell |= {f"uphill_{name}": product * factor("1/s") for name, product in uphill.positive.items()}
         cell["dissipation"] = uphill.dissipation * factor("J/(m^3*s)")
         if isinstance(system.model.mobility, Darken):
-            cell["lattice_velocity"] = system.lattice_velocity()[0] * factor("m/s")
+            cell["lattice_velocity"] = system.cells.lattice_velocity()[0] * factor("m/s")
         seconds = time * system.scales.time
         self._series.write(seconds, point, cell)
         self._snapshots.append((seconds, snapshot))

@@ -7,24 +7,22 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import basix
 import numpy as np
-import ufl
-from dolfinx import fem, la
+from dolfinx import fem
 from mpi4py import MPI
 
-from . import compat, thermodynamics
+from . import thermodynamics
 from .branch import Branch
+from .cells import Cells
 from .conditions import Conditions
 from .errors import InputError, did_you_mean
 from .field import Field
-from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, parts
+from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose
 from .free_energy import WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
-from .mobility import Darken
 from .newton import Converged, Newton, Norms, NotConverged
-from .operators import AssembledOperators, compile_expression, compile_form
+from .operators import AssembledOperators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
 from .predictor import ROUGH, Predictor, may_predict
@@ -62,6 +60,7 @@ class System:
         self.operators = AssembledOperators(self.u, residual, self.formulation.jacobian(residual), self.conditions.fixed)
         self.newton = Newton(self.operators, Norms(comm, self.volume, self.formulation.block), self._limit(), self._watched)
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
+        self.cells = Cells(self.formulation)
         self._energy = compile_form(self.formulation.free_energy())
 
     # -- set-up ---------------------------------------------------------------------------------------------------------------
@@ -307,7 +306,7 @@ class System:
         return float(global_min(self.comm, c[:, bounded])) if any(bounded) else 0.0
 
     def dissipation(self) -> float:
-        return float(global_sum(self.comm, self._cellwise(self._dissipation_of_cells).sum()))
+        return float(global_sum(self.comm, self.cells.dissipation().sum()))
 
     def masses(self, c: np.ndarray | None = None) -> np.ndarray:
         """int c_i dx, shape (n,)"""
@@ -344,34 +343,13 @@ class System:
         temperature = self.model.temperature
         return self.formulation.placed.depends_on_time or (temperature is not None and "t" in temperature.depends_on)
 
-    # -- fields in cells ------------------------------------------------------------------------------------------------------
-
-    def cell_fluxes(self) -> dict[str, np.ndarray]:
-        """The mean J_i of each owned cell, by independent species, shape (cells, dimension)."""
-        return self._by_species(self._in_cells(self._cell_expressions["fluxes"]))
-
-    def cell_dissipation(self) -> np.ndarray:
-        """The mean -sum_i J_i . grad mu_i of each owned cell, (cells,), in units of RT/V_m over time."""
-        return self._cellwise(self._dissipation_of_cells) / self.cell_volumes
-
-    def cell_gradients(self) -> dict[str, np.ndarray]:
-        """The gradient of the piecewise linear c_i in the middle of each owned cell, (cells, dimension)."""
-        nodal = self._nodal
-        nodal.x.array[:] = self.formulation.all_concentrations().ravel()
-        return self._by_species(self._in_cells(self._cell_expressions["gradients"]))
-
-    def _by_species(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        """Rows of n vectors, (cells, n dimension), as one array (cells, dimension) for each species."""
-        vectors = values.reshape(len(values), self.n, -1)
-        return {name: vectors[:, i] for i, name in enumerate(self.model.names)}
-
     def uphill_map(self) -> UphillMap:
         """Where species move against their gradients. Collective."""
-        gradients, fluxes = self.cell_gradients(), self.cell_fluxes()
+        gradients, fluxes = self.cells.gradients(), self.cells.fluxes()
         if self.model.balance is not None:
             gradients[self.model.balance] = -np.sum(list(gradients.values()), axis=0)
             fluxes[self.model.balance] = self.balance_flux(list(fluxes.values()))
-        return UphillMap.of(self.comm, self.cell_volumes, gradients, fluxes, self.cell_dissipation())
+        return UphillMap.of(self.comm, self.cells.volumes, gradients, fluxes, self.cells.dissipation() / self.cells.volumes)
 
     def balance_flux(self, fluxes: Sequence[Any]) -> Any:
         """That of what closes the sum to one, from the fluxes of all others."""
@@ -382,76 +360,6 @@ class System:
         formulation = self.formulation
         ratio = self.model.ratio_at(formulation.places, float(formulation.time.value))
         return stability_fields(self.local_density, formulation.all_concentrations(), ratio)
-
-    def lattice_velocity(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of Darken's mobility: means of the owned cells, (cells, d), and their averages at all vertices of this rank, (vertices + ghosts, d)."""
-        cellwise = self._in_cells(self._cell_expressions["lattice"])
-        formulation, piecewise = self.formulation, self._piecewise
-        columns = []
-        for component in cellwise.T:
-            piecewise.x.array[: len(component)] = component
-            piecewise.x.scatter_forward()
-            columns.append(formulation.assembled(self._averaging) / self.volume)
-        nodal = fem.Function(formulation.scalar_space)
-        for i, column in enumerate(columns):
-            nodal.x.array[: formulation.vertices] = column
-            nodal.x.scatter_forward()
-            columns[i] = nodal.x.array.copy()
-        return cellwise, np.column_stack(columns)
-
-    @cached_property
-    def _piecewise(self) -> fem.Function:
-        return fem.Function(fem.functionspace(self.geometry.mesh, ("DG", 0)))
-
-    @cached_property
-    def _averaging(self) -> Any:
-        return self._piecewise * ufl.TestFunction(self.formulation.scalar_space) * self.formulation.lumped
-
-    @cached_property
-    def cell_volumes(self) -> np.ndarray:
-        """Of each owned cell."""
-        one = ufl.TestFunction(self._piecewise.function_space)
-        return self._cellwise(compile_form(one * ufl.dx(domain=self.geometry.mesh, metadata={"quadrature_degree": 4})))
-
-    @cached_property
-    def _dissipation_of_cells(self) -> Any:
-        formulation = self.formulation
-        return compile_form(formulation.dissipation_density() * ufl.TestFunction(self._piecewise.function_space) * formulation.dx)
-
-    def _cellwise(self, form: Any) -> np.ndarray:
-        """A form's vector on the owned cells."""
-        index_map = self._piecewise.function_space.dofmap.index_map
-        vector = la.vector(index_map, 1)
-        fem.assemble_vector(vector.array, form)
-        values: np.ndarray = vector.array[: index_map.size_local].copy()
-        return values
-
-    def _in_cells(self, expression: Any) -> np.ndarray:
-        mesh = self.geometry.mesh
-        cells = np.arange(mesh.topology.index_map(mesh.topology.dim).size_local, dtype=np.int32)
-        values: np.ndarray = compat.evaluate(expression, mesh, cells).mean(axis=1)
-        return values
-
-    @cached_property
-    def _nodal(self) -> fem.Function:
-        return fem.Function(self.formulation.c_before.function_space)
-
-    @cached_property
-    def _cell_expressions(self) -> dict[str, Any]:
-        """Compiled: what is common to all fluxes is then computed once."""
-        corners = basix.geometry(self.geometry.mesh.basix_cell())
-        middle = corners.mean(axis=0, keepdims=True)
-        formulation, mobility = self.formulation, self.formulation.mobility
-        # where the mobility is taken at the vertices, so are the fluxes
-        points = corners if isinstance(formulation, Entropy) else middle
-        c = formulation.c(self.u)
-        expressions = {
-            "fluxes": (ufl.as_tensor(formulation.fluxes(self.u, c)), points),
-            "gradients": (ufl.as_tensor([ufl.grad(ci) for ci in parts(self._nodal)]), middle),
-        }
-        if isinstance(mobility, Darken):
-            expressions["lattice"] = (mobility.lattice_velocity(c, formulation.forces(self.u, c)), points)
-        return {name: compile_expression(expression, at) for name, (expression, at) in expressions.items()}
 
     def _worst_place(self) -> str:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""

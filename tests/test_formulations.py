@@ -388,7 +388,7 @@ def test_equilibrium_in_a_field_stays(folder: Path, initial: dict[str, str | flo
     start = system.concentrations.copy()
     for _ in integrator.steps():
         assert global_max(COMM, np.abs(system.concentrations / start - 1)) <= 1e-12
-        assert max(global_max(COMM, np.abs(J)) for J in system.cell_fluxes().values()) <= 1e-12
+        assert max(global_max(COMM, np.abs(J)) for J in system.cells.fluxes().values()) <= 1e-12
 
 
 # --- couples

@@ -174,7 +174,7 @@ def test_ions_reach_the_boltzmann_distribution() -> None:
     weight = np.exp(-(3 * ((x / 0.6) ** 2 - 1) ** 2 + x + 8 * y**2))
     boltzmann = system.masses()[0] * weight / global_sum(system.comm, float(system.volume @ weight))
     assert system.concentrations[:, 0] == pytest.approx(boltzmann, rel=1e-6)
-    assert global_max(system.comm, np.abs(system.cell_fluxes()["ion"])) < 1e-11  # of the order of one at the start
+    assert global_max(system.comm, np.abs(system.cells.fluxes()["ion"])) < 1e-11  # of the order of one at the start
 
 
 def test_kirkendall_markers_move_by_the_parabolic_law(folder: Path) -> None:
