@@ -110,7 +110,7 @@ class System:
         """Whether some fraction is zero somewhere at the start."""
         probe = Fractions(self.model, self.geometry, self.scheme, self.local_density)
         c = initial_concentrations(self.problem, probe, self.scales.length)
-        return global_min(self.comm, np.column_stack([c, 1 - c.sum(axis=1)])) < 1e-12
+        return global_min(self.comm, np.column_stack([c, 1 - c.sum(axis=1)]) if self.model.closed else c) < 1e-12
 
     def _branch(self) -> Branch | None:
         """Where a step is a minimisation that may have other stationary points: what tells them apart."""
