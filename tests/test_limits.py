@@ -27,6 +27,8 @@ from fem_diffusion.integrator import Integrator
 from fem_diffusion.parallel import global_max, global_min
 from fem_diffusion.system import System
 
+pytestmark = pytest.mark.short
+
 ONE = Fick(diffusivities={"A": 1.0})
 TWO = Fick(diffusivities={"A": 1.0, "B": 1.0})
 
