@@ -57,8 +57,26 @@ def check(system: System) -> Report:
             system.problem.free_energy, system.problem.transport, system.problem.composition(), float(means[0])
         )
         numbers |= {key: value for key, value in in_problem_units(binary, system).items() if key in SHOWN and value[0] is not None}
-        return Report(numbers, _binary_warnings(system, binary, mesh["h_max"]))
-    return Report(numbers, [])
+        return Report(numbers, [*_warnings(system), *_binary_warnings(system, binary, mesh["h_max"])])
+    return Report(numbers, _warnings(system))
+
+
+def _warnings(system: System) -> list[str]:
+    """Of any number of components."""
+    warnings, c = [], system.composition
+    for name in c.closed:
+        bringing = [type(term).__name__ for term in system.problem.free_energy if name in term.entropy(c)]
+        if len(bringing) > 1:
+            warnings.append(
+                f"the entropy of mixing of {name} counts {len(bringing)} times: {' and '.join(bringing)} each have it "
+                "(of RegularSolution the excess alone is PairInteraction)"
+            )
+    if not system.model.mobility.balance_moves and not system.problem.time.steady:
+        warnings.append(
+            f"{c.balance} stands still, but is also what is left of the sum: until the state is steady its amount is not conserved; "
+            "take [time] steady = true"
+        )
+    return warnings
 
 
 def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, tuple[Any, str]]:
@@ -106,6 +124,8 @@ def require_well_posed(system: System) -> None:
 
     The mobility is tried over the whole range of compositions, the energy over those between the initial and the reservoirs' ones.
     """
+    if not system.model.mobility.balance_moves:
+        _require_medium(system)
     mobility, composition, closed = system.model.mobility, system.composition, system.model.closed
     low, high = _range(system)
     check_positive(mobility, composition, sample_compositions(composition, closed, lower=low, upper=high))
@@ -141,6 +161,22 @@ def _require_rate(system: System) -> None:
             f"the rate at which {name} changes is not a number at {place} at the start: a source, reaction, flux, exchange or potential has no "
             "finite value there, as of a logarithm or root of a negative number, or a division by zero"
         )
+
+
+def _require_medium(system: System) -> None:
+    """A component that stands still must be there: the friction with it holds all others."""
+    places = {}
+    for name, given in system.problem.boundary.items():
+        if set(given.concentration) == set(system.model.names):
+            x = system.geometry.points_on(name)
+            places[f"[boundary.{name}]"] = np.array([given.concentration[species].at(x, 0.0) for species in system.model.names])
+    places["the initial state"] = system.concentrations.T
+    for place, c in places.items():
+        if global_min(system.comm, 1 - c.sum(axis=0)) <= 1e-9:
+            raise InputError(
+                f"{system.model.mobility.label}: {system.model.balance} stands still, so it must be present everywhere, and {place} has none of it: "
+                "leave it a small fraction, or remove stagnant"
+            )
 
 
 def _range(system: System) -> tuple[np.ndarray, np.ndarray]:

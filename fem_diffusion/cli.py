@@ -27,6 +27,7 @@ from .problem import Problem
 from .run import run as run_problem
 from .system import System
 from .thermodynamics import BinaryThermodynamics, MulticomponentThermodynamics, PhaseDiagram, TernaryPhaseDiagram
+from .uphill import inside
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 3, 130
 
@@ -111,7 +112,8 @@ def thermo(
     def work() -> None:
         system = System(Problem.read(problem, _changes(changes)))
         system.initialise()
-        means = system.masses() / MPI.COMM_WORLD.allreduce(system.volume.sum())
+        volume = MPI.COMM_WORLD.allreduce(system.volume.sum())
+        means = inside(system.local_density, system.masses()[:, None] / volume)[:, 0]
         numbers, save = _binary(system, float(means[0])) if system.n == 1 else _multicomponent(system, means)
         folder = output or Path(".")
 
@@ -179,7 +181,7 @@ def _by_rows(numbers: Numbers, names: Sequence[str]) -> Numbers:
     """Matrices as one entry for each row, by the species."""
     rows: Numbers = {}
     for key, (value, unit) in numbers.items():
-        if isinstance(value, list) and isinstance(value[0], list):
+        if len(names) > 1 and isinstance(value, list) and value and isinstance(value[0], list):
             rows |= {f"{key} {name}": (row, unit) for name, row in zip(names, value, strict=True)}
         else:
             rows[key] = (value, unit)

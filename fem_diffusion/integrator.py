@@ -177,7 +177,10 @@ class Integrator:
         lowest = system.lowest_fraction()
         if lowest < -NEGATIVE:
             raise _Rejected(
-                "newton", f"a fraction would fall to {lowest:.2g} (formulation = 'entropy' or 'potential' keeps them positive)", FAILURE
+                "newton",
+                f"a fraction would fall to {lowest:.2g}: a flux, source or reaction takes more than there is, or the mesh is obtuse or too coarse "
+                "for the drift (then formulation = 'entropy' or 'potential' keeps fractions positive)",
+                FAILURE,
             )
         energy = system.energy(self.time + dt)
         if not np.isfinite(energy):

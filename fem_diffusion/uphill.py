@@ -100,12 +100,12 @@ def stability_fields(density: LocalDensity, c: Array, ratio: Array | float = 1.0
                 that have an entropy of mixing (Term.entropy), as Gamma has no meaning for order parameters
     Fractions nearer than INSIDE to a bound of the free energy are moved there.
     """
-    inside = _inside(density, np.asarray(c, dtype=float).T)
-    H = density.hessian(inside, ratio)
+    near = inside(density, np.asarray(c, dtype=float).T)
+    H = density.hessian(near, ratio)
     lowest = eigenvalues(H)[..., 0] * ratio
     fields = {"curvature": lowest, "spinodal": (lowest < 0).astype(float)}
     if mixes_all(density):
-        for k, factor in enumerate(factors_of(inside, H).T, start=1):
+        for k, factor in enumerate(factors_of(near, H).T, start=1):
             fields[f"thermodynamic_factor_{k}"] = factor
     return fields
 
@@ -116,7 +116,7 @@ def mixes_all(density: LocalDensity) -> bool:
     return set(composition.closed) <= {name for term in density.terms for name in term.entropy(composition)}
 
 
-def _inside(density: LocalDensity, c: Array) -> Array:
+def inside(density: LocalDensity, c: Array) -> Array:
     """c (n, m) with every component whose logarithm the free energy takes at least INSIDE."""
     names = list(_numbers(density).closed)
     bounded = np.array([name in density.positive for name in names])

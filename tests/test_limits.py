@@ -16,13 +16,17 @@ from fem_diffusion import (
     LatticeGas,
     MaxwellStefan,
     Mesh,
+    PairInteraction,
     Problem,
     Reaction,
+    RegularSolution,
     Species,
     StepFailed,
+    Stirring,
     Term,
     Time,
 )
+from fem_diffusion.check import check
 from fem_diffusion.integrator import Integrator
 from fem_diffusion.parallel import global_max, global_min
 from fem_diffusion.system import System
@@ -161,3 +165,32 @@ def test_an_external_potential_in_a_temperature_field() -> None:
             mobility=ONE,
             temperature="1 + 0.5*x",
         )
+
+
+# --- what a check says
+
+
+def checked(**given: Any) -> list[str]:
+    return check(
+        System(Problem(mesh=Mesh(shape="interval", size=1.0, cells=8), time=Time(end=1.0, steady=given.pop("steady", False)), **given))
+    ).warnings
+
+
+def test_an_entropy_that_counts_twice() -> None:
+    species = [Species(name="A", initial=0.3), Species(name="B", balance=True)]
+    (warning, _) = checked(species=species, free_energy=[Ideal(), RegularSolution(chi=0.5)], mobility=Stirring(diffusivity=1.0))
+    assert "entropy of mixing of A counts 2 times: Ideal and RegularSolution" in warning
+    assert not checked(species=species, free_energy=[Ideal(), PairInteraction(chi=0.5)], mobility=Stirring(diffusivity=1.0))
+
+
+def test_a_stagnant_component() -> None:
+    given = {
+        "species": [Species(name="A", initial=0.1), Species(name="air", balance=True)],
+        "free_energy": [Ideal()],
+        "mobility": MaxwellStefan(diffusivities={"A-air": 1.0}, stagnant="air"),
+    }
+    (warning,) = checked(**given)
+    assert warning.startswith("air stands still") and "steady = true" in warning
+    assert not checked(**given, steady=True)
+    with pytest.raises(InputError, match=r"air stands still, so it must be present everywhere, and \[boundary.left\] has none of it"):
+        checked(**given, boundary={"left": Boundary(concentration={"A": 1.0})})
