@@ -112,12 +112,13 @@ class Conditions:
     def _require_admissible(self, time: float) -> None:
         """A reservoir's expression may leave the range of compositions as time goes on, and no step would lead there."""
         formulation, positive = self._formulation, self._formulation.model.positive
+        most = 1.0 if formulation.model.closed else np.inf
         for reservoir in self._reservoirs:
             values = reservoir.g.x.array[reservoir.dofs]
             name = self._names[reservoir.component % formulation.n]
             bad = ~np.isfinite(values)
             if not reservoir.of_potential and name in positive:
-                bad |= (values < 0) | (values > 1) if formulation.potential_rows is None else (values <= 0) | (values >= 1)
+                bad |= (values < 0) | (values > most) if formulation.potential_rows is None else (values <= 0) | (values >= most)
             mine = f"{values[bad][0]:.6g}" if bad.any() else None
             found = [value for value in formulation.comm.allgather(mine) if value is not None]
             if found:

@@ -71,6 +71,19 @@ def test_independent_concentrations_may_exceed_one() -> None:
     assert system.concentrations[:, 0] == pytest.approx(exact, abs=2e-3)
 
 
+@pytest.mark.parametrize("formulation", ["fractions", "entropy", "potential"])
+def test_a_reservoir_with_a_concentration_above_one(formulation: str) -> None:
+    system = finished(
+        species=[Species(name="A", initial=0.5)],
+        free_energy=[Ideal()],
+        mobility=ONE,
+        boundary={"left": Boundary(concentration={"A": 2.5})},
+        time=Time(end=20.0),
+        formulation=formulation,
+    )
+    assert system.concentrations[:, 0] == pytest.approx(np.full(len(system.concentrations), 2.5), rel=1e-6)
+
+
 class Gravity(Term):
     """A user's own field: f = k x c_1"""
 

@@ -160,7 +160,6 @@ def test_dissipation_of_a_cell() -> None:
     uphill = system.uphill_map()
     sigma = uphill.dissipation
     assert global_min(COMM, sigma) >= 0
-    assert global_sum(COMM, uphill.volumes @ sigma) == pytest.approx(system.dissipation(), rel=1e-12)
     c = 0.3 + 0.4 * (np.arange(400) + 0.5) / 400
     expected = ((1 / c + 1 / (1 - c) - 5) * 0.4) ** 2
     assert global_sum(COMM, uphill.volumes @ sigma) == pytest.approx(expected.mean(), rel=1e-4)
