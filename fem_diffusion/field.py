@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from .errors import InputError
 from .expression import Expression
-from .units import Quantity, Scales, Value, is_quantity
+from .units import Quantity, Scales, Value, is_number, is_quantity
 
 Noise = Callable[[np.ndarray], np.ndarray]
 
@@ -79,14 +79,6 @@ class FieldOf:
             return given
         if isinstance(given, str) and not is_quantity(given):
             expression = Expression(given)
-            if expression.depends_on or not _is_number(given):
+            if expression.depends_on or not is_number(given):
                 return Field(expression, self.unit)
         return Field(Quantity(self.unit, self.minimum, self.maximum, self.positive).parse(given), self.unit)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -113,6 +113,15 @@ def is_quantity(text: str) -> bool:
     return True
 
 
+def is_number(text: str) -> bool:
+    """Whether the text is a plain number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Scales:
     """The solver's base units in SI: one solver unit of length is `length` metres, and so on.

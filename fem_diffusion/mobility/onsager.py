@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema, core_schema
 from ..errors import InputError
 from ..expression import Expression
 from ..state import Composition, Expr
-from ..units import Quantity, Scales, Value, is_quantity
+from ..units import Quantity, Scales, Value, is_number, is_quantity
 from .base import Matrix, Mobility, diagonal
 
 _UNIT = "m^5/(J*s)"
@@ -66,7 +66,7 @@ class _Entry:
     def parse(self, given: Any) -> Any:
         if isinstance(given, OfComposition):
             return given
-        if isinstance(given, str) and not is_quantity(given) and not _is_number(given):
+        if isinstance(given, str) and not is_quantity(given) and not is_number(given):
             return OfComposition(given)
         return Quantity(_UNIT).parse(given) or 0  # the integer marks what is always zero
 
@@ -118,11 +118,3 @@ class Onsager(Mobility):
 
 def _text(entry: Any) -> str:
     return entry.text if isinstance(entry, Value) else str(entry)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
