@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
+from pydantic import Field as Default
 from pydantic import field_validator, model_validator
 
+from .constants import VACUUM_PERMITTIVITY
 from .errors import InputError, did_you_mean
 from .field import Field, FieldOf
 from .record import Record
-from .units import Quantity
+from .units import Quantity, Value
 
 BySpecies = dict[str, Annotated[Field, FieldOf("")]]
 
@@ -53,6 +55,53 @@ class PotentialExchange(Record):
     potential_reference: Annotated[Field, FieldOf("J/m^3")]
 
 
+class Stern(Record):
+    """A layer of solvent between an electrode and the ions, of capacitance permittivity/thickness: eps dphi/dn = C (potential - phi)."""
+
+    label = "[boundary] stern"
+
+    thickness: Annotated[float, Quantity("m", positive=True)]
+    permittivity: Annotated[float, Quantity("F/m", positive=True)] | None = None
+    relative_permittivity: Annotated[float, Quantity("", positive=True)] | None = None
+
+    @model_validator(mode="after")
+    def _one_permittivity(self) -> Self:
+        if (self.permittivity is None) == (self.relative_permittivity is None):
+            raise ValueError("give exactly one of permittivity and relative_permittivity")
+        return self
+
+    @property
+    def absolute(self) -> Self:
+        """The layer with `permittivity`, whichever was given."""
+        if self.relative_permittivity is None:
+            return self
+        eps = Value(float(self.relative_permittivity) * VACUUM_PERMITTIVITY, "F/m", dimensional=True)
+        return self.model_copy(update={"permittivity": eps, "relative_permittivity": None})
+
+
+class ButlerVolmer(Record):
+    """Electrode kinetics of one ion, which is deposited and dissolved with z electrons (z its charge), at the potential V of the electrode:
+
+        J.n = i_0/(z F) e^{-(1 - alpha) z D} (e^A - 1),     D = phi - (V - equilibrium_potential),     A = (mu_i - mu_ref)/RT + z D
+
+    with mu_i the chemical (not electrochemical) potential and mu_ref that at the concentrations `reference`. For c_i = reference these are the
+    two exponentials i_0/(z F) (e^{alpha z D} - e^{-(1 - alpha) z D}); in general the ion's activity stands before the first, so that J.n has the
+    sign of the affinity A and dissipates. With a Stern layer phi is the potential in the plane of reaction (Frumkin).
+    (Bazant, Chu & Bayly, SIAM J. Appl. Math. 65 (2005) 1463; Bazant, Acc. Chem. Res. 46 (2013) 1144)
+
+    exchange_current:      i_0, A/m^2
+    reference:             the ion's concentration at which equilibrium_potential holds, in a solution with the others of the initial state's mean
+    transfer_coefficient:  alpha
+    """
+
+    label = "[boundary] butler_volmer"
+
+    exchange_current: Annotated[float, Quantity("A/m^2", positive=True)]
+    reference: Annotated[float, Quantity("", positive=True)]
+    equilibrium_potential: Annotated[float, Quantity("V")] = 0.0
+    transfer_coefficient: float = Default(default=0.5, ge=0, le=1)
+
+
 class Boundary(Record):
     """Conditions on one boundary.
 
@@ -61,6 +110,10 @@ class Boundary(Record):
     flux:               outward J.n, m/s
     exchange:           { coefficient, reference } or { coefficient, potential_reference }
     wetting:            contact angle
+    potential:          phi of an electrode or a reservoir, V (without units RT/F)
+    surface_charge:     C/m^2, on the boundary or a surface inside the domain
+    stern:              { thickness, permittivity | relative_permittivity }: `potential` is that of the electrode behind the layer
+    butler_volmer:      { name = { exchange_current, reference, equilibrium_potential, transfer_coefficient } }
     """
 
     label = "[boundary]"
@@ -70,6 +123,10 @@ class Boundary(Record):
     flux: dict[str, Annotated[Field, FieldOf("m/s")]] = {}
     exchange: dict[str, Exchange | PotentialExchange] = {}
     wetting: Wetting | None = None
+    potential: Annotated[Field, FieldOf("V")] | None = None
+    surface_charge: Annotated[Field, FieldOf("C/m^2")] | None = None
+    stern: Stern | None = None
+    butler_volmer: dict[str, ButlerVolmer] = {}
 
     @field_validator("exchange", mode="plain")
     @classmethod
@@ -81,21 +138,32 @@ class Boundary(Record):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         references = {name: _reference(exchange) for name, exchange in self.exchange.items()}
-        for table in (self.concentration, self.chemical_potential, self.flux, references):
+        electric = {"potential": self.potential, "surface_charge": self.surface_charge}
+        given = {name: field for name, field in electric.items() if field is not None}
+        for table in (self.concentration, self.chemical_potential, self.flux, references, given):
             for name, field in table.items():
                 if "noise" in field.depends_on:
                     raise ValueError(f"{name} = '{field.text}': noise is for initial values only: remove it here")
-        for kind in ("flux", "exchange"):
+        for kind, words in (("flux", "a flux"), ("exchange", "an exchange"), ("butler_volmer", "electrode kinetics")):
             for name in getattr(self, kind):
                 if name in self.concentration or name in self.chemical_potential:
-                    raise ValueError(
-                        f"'{name}' has both {'a flux' if kind == 'flux' else 'an exchange'} and a fixed value: give one of them"
-                    )
+                    raise ValueError(f"'{name}' has both {words} and a fixed value: give one of them")
+        if self.stern is not None and self.potential is None:
+            raise ValueError("stern is a layer before an electrode: give the electrode's potential too, potential = ...")
+        if self.butler_volmer and self.potential is None:
+            raise ValueError("butler_volmer needs the potential of the electrode: give potential = ...")
+        if self.surface_charge is not None and self.potential is not None:
+            raise ValueError("potential and surface_charge: an electrode's charge follows from its potential; give one of them")
         return self
 
     @property
     def species(self) -> set[str]:
-        return {*self.concentration, *self.chemical_potential, *self.flux, *self.exchange}
+        return {*self.concentration, *self.chemical_potential, *self.flux, *self.exchange, *self.butler_volmer}
+
+    @property
+    def electric(self) -> bool:
+        """Whether the condition is on the electric potential."""
+        return self.potential is not None or self.surface_charge is not None
 
     @property
     def open(self) -> bool:

@@ -39,7 +39,7 @@ class Cells:
     def volumes(self) -> np.ndarray:
         """(cells,)"""
         one = ufl.TestFunction(self._piecewise.function_space)
-        return self._integrals(compile_form(one * ufl.dx(domain=self._mesh, metadata={"quadrature_degree": 4})))
+        return self._integrals(compile_form(one * self._formulation.geometry.dx({"quadrature_degree": 4})))
 
     def lattice_velocity(self) -> tuple[np.ndarray, np.ndarray]:
         """Of Darken's mobility: means of the cells, (cells, d), and their averages at all vertices of this rank, (vertices + ghosts, d)."""

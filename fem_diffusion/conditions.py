@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import ufl
 from dolfinx import fem
-from dolfinx.mesh import exterior_facet_indices
 
-from .boundary import Exchange, PotentialExchange
+from .boundary import ButlerVolmer, Exchange, PotentialExchange
 from .errors import InputError
 from .field import Field
-from .formulation import VERTEX_RULE, Formulation
+from .formulation import VERTEX_RULE, Formulation, with_constants
+from .free_energy import SternLayer, SurfaceCharge
+from .initial import initial_concentrations
 from .operators import compile_form
 from .parallel import global_max, global_min, global_sum
 from .problem import Problem
@@ -34,6 +35,7 @@ class Conditions:
         self._boundary, self._formulation = problem.boundary, formulation
         self._names, self._time_unit = formulation.model.names, time_unit
         self._require_exterior()
+        self._problem = problem
         self._reservoirs = [self._fixed(boundary, *unknown) for boundary in problem.boundary for unknown in self._evaluators(boundary)]
         self._require_temperature(0.0)
 
@@ -86,7 +88,9 @@ class Conditions:
             return
         for boundary, given in self._boundary.items():
             dofs = next((reservoir.dofs for reservoir in self._reservoirs if reservoir.boundary == boundary), np.empty(0, dtype=np.int32))
-            total = sum((field.at(formulation.places[:, dofs], time) for field in given.concentration.values()), start=np.zeros(len(dofs)))
+            size = dict(zip(self._names, formulation.model.sizes or (1.0,) * formulation.n, strict=True))
+            x = formulation.places[:, dofs]
+            total = sum((size[name] * field.at(x, time) for name, field in given.concentration.items()), start=np.zeros(len(dofs)))
             most = global_max(formulation.comm, total)
             if most > 1 + 1e-12:
                 raise InputError(
@@ -115,24 +119,30 @@ class Conditions:
         most = 1.0 if formulation.model.closed else np.inf
         for reservoir in self._reservoirs:
             values = reservoir.g.x.array[reservoir.dofs]
-            name = self._names[reservoir.component % formulation.n]
+            electric = reservoir.component == formulation.phi_row
+            name = "phi" if electric else self._names[reservoir.component % formulation.n]
             bad = ~np.isfinite(values)
-            if not reservoir.of_potential and name in positive:
+            if not electric and not reservoir.of_potential and name in positive:
                 bad |= (values < 0) | (values > most) if formulation.potential_rows is None else (values <= 0) | (values >= most)
             mine = f"{values[bad][0]:.6g}" if bad.any() else None
             found = [value for value in formulation.comm.allgather(mine) if value is not None]
             if found:
-                field = f"{'chemical potential' if reservoir.of_potential else 'concentration'} of {name}"
-                why = {
+                field = "potential" if electric else f"{'chemical potential' if reservoir.of_potential else 'concentration'} of {name}"
+                why = {} if electric else {
                     "0": "it fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
                     "-inf": "that is the potential of nothing: give a small fraction, 1e-6 for example",
                     "inf": "it must be finite; where fractions sum to one, the rest has none: leave it a small fraction",
-                }.get(found[0], "no composition has that")
-                raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {why}")
+                }
+                reason = why.get(found[0], "it must be finite" if electric else "no composition has that")
+                raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {reason}")
 
     def impose_potentials(self) -> None:
         """Set mu in u to its values in the reservoirs: there it is not F'(c), which lacks the reservoir's own surface term."""
-        self._impose([reservoir for reservoir in self._reservoirs if reservoir.of_potential])
+        self._impose([reservoir for reservoir in self._reservoirs if reservoir.of_potential and reservoir.component != self._formulation.phi_row])
+
+    def impose_phi(self) -> None:
+        """Set phi in u to its values at electrodes and reservoirs."""
+        self._impose([reservoir for reservoir in self._reservoirs if reservoir.component == self._formulation.phi_row])
 
     def impose_concentrations(self) -> None:
         """Set c in u to its values in the reservoirs: otherwise it would jump there in the first step, however short that is."""
@@ -142,6 +152,7 @@ class Conditions:
         values = self._formulation.u.x.array.reshape(-1, self._formulation.block)
         for reservoir in reservoirs:
             values[reservoir.dofs, reservoir.component] = reservoir.g.x.array[reservoir.dofs]
+        self._formulation.changed()
 
     def concentration_range(self) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest c_i in the reservoirs and behind the films at the start, each (n,); infinite without any. Collective."""
@@ -167,20 +178,46 @@ class Conditions:
         geometry = formulation.geometry
         # the exchange of a lumped concentration is lumped too: vertices with nothing lose nothing; the end of an interval is a vertex
         interval = geometry.mesh.topology.dim == 1
-        rules = {"flux": {"quadrature_degree": 4}, "exchange": {"quadrature_degree": 0} if interval else VERTEX_RULE}
-        measures = {
-            kind: ufl.Measure("ds", domain=geometry.mesh, subdomain_data=geometry.facet_tags, metadata=rule) for kind, rule in rules.items()
-        }
+        on_exchange = {"quadrature_degree": 0} if interval else VERTEX_RULE
         x, t = formulation.place_and_time["x"], formulation.time
         one = fem.Constant(geometry.mesh, 1.0)
         found = []
         for boundary, given in self._boundary.items():
-            tag = geometry.boundaries[boundary]
             for name, field in given.flux.items():
-                found.append(((name, boundary), one * field.ufl(x, t), measures["flux"](tag)))
+                found.append(((name, boundary), one * field.ufl(x, t), geometry.on(boundary, {"quadrature_degree": 4})))
             for name, exchange in given.exchange.items():
-                found.append(((name, boundary), self._exchanged(self._names.index(name), exchange), measures["exchange"](tag)))
+                found.append(((name, boundary), self._exchanged(self._names.index(name), exchange), geometry.on(boundary, on_exchange)))
+            for name, kinetics in given.butler_volmer.items():
+                assert given.potential is not None
+                outward = self._reacted(self._names.index(name), kinetics, given.potential)
+                found.append(((name, boundary), outward, geometry.on(boundary, on_exchange)))
         return found
+
+    def _reacted(self, i: int, kinetics: ButlerVolmer, electrode: Field) -> Any:
+        """J.n = i_0/(z F) e^{-(1 - alpha) z D} (e^A - 1), in units in which F and RT are one."""
+        formulation = self._formulation
+        mesh, model = formulation.geometry.mesh, formulation.model
+        ratio = model.ratio(**formulation.place_and_time)
+        i_0, E, mu_ref = (
+            fem.Constant(mesh, float(value))
+            for value in (kinetics.exchange_current, kinetics.equilibrium_potential, self._reference_potential(i, kinetics.reference))
+        )
+        z = model.charges[i]
+        V = electrode.ufl(formulation.place_and_time["x"], formulation.time) - E
+        D = (formulation.phi(formulation.u) - V) / ratio
+        A = formulation.mu(formulation.u)[i] - mu_ref - z * V / ratio
+        return i_0 / z * ufl.exp(-(1 - kinetics.transfer_coefficient) * z * D) * (ufl.exp(A) - 1)
+
+    def _reference_potential(self, i: int, reference: float) -> float:
+        """mu_i at phi = 0 where c_i is the reference and the others have the means of the initial state."""
+        formulation = self._formulation
+        c = initial_concentrations(self._problem, formulation, 1.0)
+        sums = np.asarray(global_sum(formulation.comm, np.append(formulation.volume @ c, formulation.volume.sum())))
+        means = sums[:-1] / sums[-1]
+        means[i] = reference
+        if formulation.model.closed and formulation.model.rest(means) <= 0:
+            raise InputError(f"[boundary] butler_volmer of {self._names[i]}: reference = {reference:g} leaves no room beside the other species")
+        return float(formulation.potential_of(means[:, None], np.zeros((3, 1)), 0.0)[i, 0])
 
     def _exchanged(self, i: int, exchange: Exchange | PotentialExchange) -> Any:
         """J.n = k (c_i - reference) or k (mu_i - reference)"""
@@ -201,6 +238,8 @@ class Conditions:
         comm = self._formulation.comm
         fluxes = {(name, boundary): 0.0 for name in self._names for boundary in self._boundary}
         for (i, boundary), share in self._shares.items():
+            if i == -1:
+                continue
             fluxes[self._names[i], boundary] = float(global_sum(comm, -share @ balance[:, i])) / dt
         for pair, form in self._imposed_totals:
             fluxes[pair] += float(global_sum(comm, fem.assemble_scalar(form)))
@@ -211,16 +250,48 @@ class Conditions:
         """For each species and boundary with open mass balances: the fraction of each vertex' reaction that belongs to it."""
         formulation = self._formulation
         geometry = formulation.geometry
-        ds = ufl.Measure("ds", domain=geometry.mesh, subdomain_data=geometry.facet_tags)
         areas: dict[tuple[int, str], np.ndarray] = {}
-        for reservoir in self._feeding:
-            area = formulation.assembled(ufl.TestFunction(formulation.scalar_space) * ds(geometry.boundaries[reservoir.boundary]))
+        for reservoir in [*self._feeding, *self._electrodes]:
+            area = formulation.assembled(ufl.TestFunction(formulation.scalar_space) * geometry.on(reservoir.boundary, {"quadrature_degree": 2}))
             mark = np.zeros(formulation.vertices)
             mark[reservoir.owned(formulation.vertices)] = 1.0
-            # a surface inside the domain has no exterior area: its vertices are its own all the same
-            areas[reservoir.component % formulation.n, reservoir.boundary] = mark * np.maximum(area, np.finfo(float).tiny)
+            areas[self._row(reservoir), reservoir.boundary] = mark * np.maximum(area, np.finfo(float).tiny)
         totals = {i: sum(area for (j, _), area in areas.items() if j == i) for i, _ in areas}
         return {(i, name): np.divide(area, totals[i], out=np.zeros_like(area), where=area > 0) for (i, name), area in areas.items()}
+
+    @property
+    def electrode_vertices(self) -> list[np.ndarray]:
+        """The vertices at which phi is fixed, ghosts included, by boundary."""
+        return [reservoir.dofs for reservoir in self._electrodes]
+
+    @property
+    def _electrodes(self) -> list[_Reservoir]:
+        return [reservoir for reservoir in self._reservoirs if reservoir.component == self._formulation.phi_row]
+
+    def _row(self, reservoir: _Reservoir) -> int:
+        """The species whose mass balance a reservoir leaves open, or -1 where it is the Poisson equation."""
+        return -1 if reservoir.component == self._formulation.phi_row else reservoir.component % self._formulation.n
+
+    def charges(self, balance: np.ndarray) -> dict[str, float]:
+        """The charge on each boundary with an electric condition, from the Poisson equation's residual (vertices,): int eps dphi/dn ds."""
+        comm = self._formulation.comm
+        found = {boundary: float(global_sum(comm, share @ balance)) for (i, boundary), share in self._shares.items() if i == -1}
+        found |= {boundary: float(global_sum(comm, fem.assemble_scalar(form))) for boundary, form in self._surface_charges}
+        return {boundary: found[boundary] for boundary in self._boundary if boundary in found}
+
+    @cached_property
+    def _surface_charges(self) -> list[tuple[str, Any]]:
+        """int dg/dphi ds of the electric energy of each boundary that has one."""
+        formulation = self._formulation
+        model, u = formulation.model, formulation.u
+        found = []
+        for boundary, terms in model.surface_energy.items():
+            electric = [with_constants(term, formulation.geometry.mesh) for term in terms if isinstance(term, (SurfaceCharge, SternLayer))]
+            if electric:
+                phi = ufl.variable(formulation.phi(u))
+                density = sum(term.density(formulation.c(u), phi) for term in electric)
+                found.append((boundary, compile_form(ufl.diff(density, phi) * formulation.geometry.on(boundary, {"quadrature_degree": 4}))))
+        return found
 
     @cached_property
     def _imposed_totals(self) -> list[tuple[tuple[str, str], Any]]:
@@ -245,6 +316,8 @@ class Conditions:
                 found.append((mu_rows[i], True, self._given_potential(potential)))
             elif mu_rows is not None and field is not None:
                 found.append((mu_rows[i], True, self._potential_of(boundary, i, concentration)))
+        if given.potential is not None and given.stern is None and formulation.phi_row is not None:
+            found.append((formulation.phi_row, True, given.potential.at))
         return found
 
     def _given_potential(self, field: Field) -> Evaluate:
@@ -261,28 +334,28 @@ class Conditions:
                 f"depends on the whole composition; give the concentrations of all species, or chemical_potential = {{ {self._names[i]} = ... }}"
             )
 
+        phi = self._boundary[boundary].potential
+        if phi is None and self._formulation.phi_row is not None and self._formulation.model.charges[i]:
+            raise InputError(
+                f"[boundary.{boundary}] fixes the concentration of '{self._names[i]}', whose electrochemical potential depends on phi: give the "
+                "reservoir's potential too, potential = ..."
+            )
+
         def potential(x: np.ndarray, t: float) -> np.ndarray:
             c = np.array([field.at(x, t) for field in fields])
-            full = self._formulation.model.closed & (c.sum(axis=0) >= 1)  # the rest is none: its logarithm has no value
-            return np.where(full, np.inf, self._formulation.potential_of(c, x, t)[i])
+            full = self._formulation.model.closed & (self._formulation.model.rest(c.T) <= 0)  # the logarithm of no rest has no value
+            return np.where(full, np.inf, self._formulation.potential_of(c, x, t, 0.0 if phi is None else phi.at(x, t))[i])
 
         return potential
 
     def _require_exterior(self) -> None:
         """A flux or a wall energy inside the domain would be integrated nowhere."""
-        formulation = self._formulation
-        mesh, tags = formulation.geometry.mesh, formulation.geometry.facet_tags
-        mesh.topology.create_connectivity(mesh.topology.dim - 1, mesh.topology.dim)
-        exterior = exterior_facet_indices(mesh.topology)
         for name, given in self._boundary.items():
-            if not (given.flux or given.exchange or given.wetting):
-                continue
-            owned = mesh.topology.index_map(mesh.topology.dim - 1).size_local
-            facets = tags.find(formulation.geometry.boundaries[name])
-            if global_sum(formulation.comm, int(np.setdiff1d(facets[facets < owned], exterior).size)):
+            needs_outside = given.flux or given.exchange or given.wetting or given.stern or given.butler_volmer
+            if needs_outside and self._formulation.geometry.lies_inside(name):
                 raise InputError(
-                    f"[boundary.{name}] lies inside the domain: a flux, exchange or wetting needs the domain's outer boundary; inside, a "
-                    "concentration or chemical_potential can be fixed"
+                    f"[boundary.{name}] lies inside the domain: a flux, exchange, wetting, stern or butler_volmer needs the domain's outer boundary; inside, a "
+                    "concentration, chemical_potential or potential can be fixed, and a surface_charge given"
                 )
 
     def _fixed(self, boundary: str, component: int, of_potential: bool, evaluate: Evaluate) -> _Reservoir:

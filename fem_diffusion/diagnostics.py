@@ -20,15 +20,17 @@ class Columns:
     """Names and values of a row of history.csv, in the problem's units (SI, if it has units).
 
     step, time, dt, newton_iterations, linear_iterations, energy, dissipation; mass, min and max of each species (the named balance too);
-    the outward flux of each through each boundary with a condition; probes; averages; displacements of markers; the fractions of the volume
+    the outward flux of each through each boundary with a condition; with charges the total charge, that on each boundary with a potential or a
+    surface charge, and the outward current of ions sum_i z_i F J_i.n through each; probes; averages; displacements of markers; the fractions of the volume
     and of the flux of each species that go uphill.
     """
 
     def __init__(self, system: System) -> None:
         self._system = system
-        d = system.geometry.dimension
+        d = system.geometry.volume_dimension
         unit = system.scales.factor
         self._time, self._length, self._volume = unit("s"), system.scales.length, system.scales.length**d
+        self._charge, self._voltage = unit("C/m^3") * self._volume, unit("V")
         self._energy = unit("J/m^3") * self._volume
         self._potential = unit("J/m^3")
         self._species = [*system.model.names, *([system.model.balance] if system.model.balance else [])]
@@ -61,12 +63,21 @@ class Columns:
             through = [step.fluxes[name, boundary] for name in system.model.names]
             for name, value in zip(self._species, [*through, system.balance_flux(through)], strict=False):
                 row[f"flux_{name}_{boundary}"] = value * flux
+        if system.model.charged:
+            row["charge"] = system.charge() * self._charge
+            for boundary, charge in step.charges.items():
+                row[f"charge_{boundary}"] = charge * self._charge
+            for boundary in system.problem.boundary:
+                ions = zip(system.model.charges, system.model.names, strict=True)
+                row[f"current_{boundary}"] = sum(z * step.fluxes[name, boundary] for z, name in ions) * self._charge / self._time
         if self._probes:
-            fields = np.column_stack([system.formulation.all_concentrations(), system.potentials()])
+            fields = np.column_stack([system.formulation.all_concentrations(), system.potentials(), system.formulation.all_phi()])
         for probe, place in self._probes:
             values = place.value(fields)
             row |= {f"{name}_{probe}": c for name, c in zip(self._species, self._with_balance(values[: system.n], 1.0), strict=True)}
-            row |= {f"mu_{name}_{probe}": mu * self._potential for name, mu in zip(system.model.names, values[system.n :], strict=True)}
+            row |= {f"mu_{name}_{probe}": mu * self._potential for name, mu in zip(system.model.names, values[system.n : -1], strict=True)}
+            if system.model.charged:
+                row[f"phi_{probe}"] = values[-1] * self._voltage
         for average, weights in self._averages:
             total = float(global_sum(system.comm, weights.sum()))
             means = np.asarray(global_sum(system.comm, weights @ closed)) / total

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
+from ufl.core.expr import Expr
 
 from .errors import InputError
 from .expression import Expression
@@ -46,6 +47,8 @@ class Field:
 
     def ufl(self, x: Any, t: Any) -> Any:
         """As a UFL expression of the coordinates and the time; InputError where a part of it is constant and not finite."""
+        if isinstance(self.value, Expr):  # a Constant, in solver units
+            return self.value
         if not isinstance(self.value, Expression):
             return float(self.value) / self._factor
         place = {name: x[i] * self.scales.length if i < len(x) else 0.0 for i, name in enumerate("xyz")}

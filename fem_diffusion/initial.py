@@ -11,7 +11,7 @@ from dolfinx import fem
 from .errors import InputError
 from .expression import noise
 from .field import Field, Noise
-from .formulation import VERTEX_RULE, Formulation
+from .formulation import Formulation, Model
 from .parallel import global_max, global_min, global_sum
 from .problem import Problem
 
@@ -28,8 +28,9 @@ def initial_concentrations(problem: Problem, formulation: Formulation, length: f
         return c
     if not formulation.model.closed:
         return np.maximum(c, TRACE)
-    closed = np.maximum(np.column_stack([c, 1 - c.sum(axis=1)]), TRACE)
-    filled: np.ndarray = closed[:, :-1] / closed.sum(axis=1, keepdims=True)
+    closed = np.maximum(np.column_stack([c, formulation.model.rest(c)]), TRACE)
+    volume = 1 + closed[:, -1] - formulation.model.rest(closed[:, :-1])
+    filled: np.ndarray = closed[:, :-1] / volume[:, None]
     return filled
 
 
@@ -67,8 +68,7 @@ def _at_vertices(field: Field, random: Noise, formulation: Formulation) -> np.nd
         return field.at(formulation.x, 0.0, random)
     cellwise = fem.Function(fem.functionspace(geometry.mesh, ("DG", 1)))
     cellwise.interpolate(lambda x: field.at(x, 0.0, lambda x: random(geometry.wrap(x))))
-    dx = ufl.Measure("dx", domain=geometry.mesh, metadata=VERTEX_RULE)
-    return formulation.assembled(cellwise * ufl.TestFunction(formulation.scalar_space) * dx) / formulation.volume
+    return formulation.assembled(cellwise * ufl.TestFunction(formulation.scalar_space) * formulation.lumped) / formulation.volume
 
 
 def _require_composition(c: np.ndarray, formulation: Formulation, length: float) -> None:
@@ -80,7 +80,7 @@ def _require_composition(c: np.ndarray, formulation: Formulation, length: float)
     if not bounded and not model.positive:
         return
     most, legal = (1.0, "fractions are between 0 and 1") if bounded else (np.inf, "concentrations are not negative")
-    for name, values in [*zip(model.names, c.T, strict=True), (f"all ({' + '.join(model.names)})", c.sum(axis=1))]:
+    for name, values in [*zip(model.names, c.T, strict=True), (f"all ({_sum(model)})", 1 - model.rest(c))]:
         excess = np.maximum(-values, values - most)
         worst = global_max(comm, excess)
         if worst > 1e-12:
@@ -89,3 +89,8 @@ def _require_composition(c: np.ndarray, formulation: Formulation, length: float)
             mine = [(tuple(formulation.x[:, i]), float(values[i]), formulation.place(i, length)) for i in bad]
             _, value, place = min(item for items in comm.allgather([min(mine)] if mine else []) for item in items)
             raise InputError(f"[[species]] initial of {name} is {value:.6g} at {place}: {legal}")
+
+
+def _sum(model: Model) -> str:
+    sizes = model.sizes or (1.0,) * len(model.names)
+    return " + ".join(name if size == 1.0 else f"{size:g} {name}" for name, size in zip(model.names, sizes, strict=True))

@@ -72,10 +72,11 @@ class AssembledOperators:
     """Residual and Jacobian assembled from UFL forms.
 
     PETSc sees owned entries only; ghosts are DOLFINx' business. That spelling is the same for all supported versions.
+    changed: called after owned values of u were set; brings the ghosts, and what else follows from u, up to date
     """
 
-    def __init__(self, u: fem.Function, residual: Any, jacobian: Any, fixed: list[Any]) -> None:
-        self.u, self.fixed = u, fixed
+    def __init__(self, u: fem.Function, residual: Any, jacobian: Any, fixed: list[Any], changed: Callable[[], None]) -> None:
+        self.u, self.fixed, self._changed = u, fixed, changed
         self._residual, self._jacobian = compile_form(residual), compile_form(jacobian)
         dofmap = u.function_space.dofmap
         self._owned = dofmap.index_map.size_local * dofmap.index_map_bs
@@ -89,7 +90,7 @@ class AssembledOperators:
 
     def _to_u(self, x: PETSc.Vec) -> None:
         self.u.x.array[: self._owned] = x.array_r
-        self.u.x.scatter_forward()
+        self._changed()
 
     def residual(self, x: PETSc.Vec, r: PETSc.Vec) -> None:
         self._to_u(x)

@@ -106,6 +106,8 @@ class Output:
         snapshot = {name: self._series.mesh.at_points(values) for name, values in point.items()}
         potential = system.scales.factor("J/m^3")
         point |= {f"mu_{name}": mu * potential for name, mu in zip(names, system.potentials().T, strict=True)}
+        if system.model.charged:
+            point["phi"] = system.formulation.all_phi() * system.scales.factor("V")
         units = {"curvature": potential}
         point |= {name: values * units.get(name, 1.0) for name, values in system.stability_fields().items()}
         uphill, factor = system.uphill_map(), system.scales.factor

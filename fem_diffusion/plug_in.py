@@ -15,6 +15,10 @@ from .errors import InputError, did_you_mean
 from .record import Record
 
 
+SURFACES = ("WallEnergy", "SurfaceCharge", "SternLayer")
+"""Terms that follow from a boundary's table, and are no kind of their own."""
+
+
 def kind_of(item: Record) -> str:
     cls = type(item)
     if cls.__module__.startswith(f"{__package__}."):
@@ -39,7 +43,7 @@ def plug_in(item: Any, base: type[Record], table: str, directory: Path) -> Recor
     builtin = {
         cls.__name__: cls
         for cls in _subclasses(base)
-        if cls.__module__.startswith(f"{__package__}.") and cls.__name__ != "WallEnergy" and not inspect.isabstract(cls)
+        if cls.__module__.startswith(f"{__package__}.") and cls.__name__ not in SURFACES and not inspect.isabstract(cls)
     }
     if kind is None:
         raise InputError(f"{table} needs a kind; legal: {', '.join(sorted(builtin))}, or a class of your own as my_module.MyClass")

@@ -77,7 +77,7 @@ class PointwiseFunction:
         self._steps: list[tuple[Callable[..., Any], tuple[int, ...]]] = []  # each fills the slot after those of arguments and earlier steps
         slots = {argument: k for k, argument in enumerate(arguments)}
         # together, so that what they share is walked once: the entries of a large matrix have whole eliminations in common
-        lowered = _expanded(ufl.as_vector([*expressions, 1.0])).ufl_operands[:-1]
+        lowered = expanded(ufl.as_vector([*expressions, 1.0])).ufl_operands[:-1]
         self._results = [self._compile(expand_indices(expression), slots, len(arguments)) for expression in lowered]
 
     def __call__(self, values: Sequence[ArrayLike]) -> Array:
@@ -127,7 +127,7 @@ class LocalDensity:
         self.composition = composition
         fields = _fields(composition)
         T = ufl.Constant(_LINE)
-        densities = [(term, _expanded(_density(term.at_temperature(T), fields))) for term in terms]
+        densities = [(term, expanded(_density(term.at_temperature(T), fields))) for term in terms]
         # an external potential belongs to the place, also where it happens to be the same everywhere
         kept = [(term, f) for term, f in densities if not isinstance(term, ExternalPotential) and not _depends_on_more(f, fields, T)]
         self.terms = tuple(term for term, _ in kept)
@@ -166,7 +166,7 @@ class LocalDensity:
         if by not in self._functions:
             expressions = [self._density]
             for letter in by:
-                expressions = [_expanded(ufl.diff(expression, v)) for expression in expressions for v in self._variables[letter]]
+                expressions = [expanded(ufl.diff(expression, v)) for expression in expressions for v in self._variables[letter]]
             self._functions[by] = PointwiseFunction(expressions, self._arguments)
         n = len(self._variables["c"])
         values = self._functions[by]([*np.asarray(c, dtype=float), *np.zeros(n), ratio])
@@ -174,7 +174,7 @@ class LocalDensity:
 
 
 class PlacedPotential:
-    """The potentials that LocalDensity leaves out: of the terms that depend on the place or the time, and on no gradient.
+    """The potentials that LocalDensity leaves out: of the terms that depend on the place, the time or the electric potential, and on no gradient.
 
     depends_on_time: whether one of them does
     """
@@ -182,24 +182,25 @@ class PlacedPotential:
     def __init__(self, terms: Sequence[Term], composition: Composition) -> None:
         fields, T = _fields(composition), ufl.Constant(_LINE)
         c, x, t = [ufl.Constant(_LINE) for _ in fields], [ufl.Constant(_LINE) for _ in range(3)], ufl.Constant(_LINE)
+        phi = ufl.Constant(_LINE)
         variables = [ufl.variable(ci) for ci in c]
         here = replace(composition, values=tuple(variables), x=ufl.as_vector(x), t=t)
         kept = LocalDensity(terms, composition).terms
         placed = [term for term in terms if term not in kept and not has_gradient(term, composition)]
-        f = ufl.as_ufl(sum(term.at_temperature(T).density(here, None) for term in placed))
+        f = ufl.as_ufl(sum(term.at_temperature(T).density(here, phi) for term in placed))
         self.depends_on_time = t in set(traverse_unique_terminals(f))
         self._n = len(fields)
-        self._function = PointwiseFunction([_expanded(ufl.diff(f, variable)) for variable in variables], [*c, *x, t, T]) if placed else None
+        self._function = PointwiseFunction([expanded(ufl.diff(f, variable)) for variable in variables], [*c, *x, t, T, phi]) if placed else None
 
-    def potential(self, c: ArrayLike, x: ArrayLike, t: float, ratio: ArrayLike = 1.0) -> Array:
-        """df/dc_i, (n, m), of compositions (n, m) at places (3, m) and T/T_ref."""
+    def potential(self, c: ArrayLike, x: ArrayLike, t: float, ratio: ArrayLike = 1.0, phi: ArrayLike = 0.0) -> Array:
+        """df/dc_i, (n, m), of compositions (n, m) at places (3, m), T/T_ref and electric potentials."""
         c = np.asarray(c, dtype=float)
-        return np.zeros_like(c) if self._function is None else self._function([*c, *np.asarray(x, dtype=float), t, ratio])
+        return np.zeros_like(c) if self._function is None else self._function([*c, *np.asarray(x, dtype=float), t, ratio, phi])
 
 
 def has_gradient(term: Term, composition: Composition) -> bool:
     """Whether the density depends on a gradient, so that it is not a function of what is at one point."""
-    density = _expanded(_density(term, _fields(composition)))
+    density = expanded(_density(term, _fields(composition)))
     return any(isinstance(node, classes.Grad) for node in unique_post_traversal(density))
 
 
@@ -249,6 +250,6 @@ def _depends_on_more(density: Expr, fields: Composition, T: Expr) -> bool:
     return any(not isinstance(node, numbers) and node not in legal for node in traverse_unique_terminals(density))
 
 
-def _expanded(expression: Expr) -> Expr:
+def expanded(expression: Expr) -> Expr:
     """Without inner products and unevaluated derivatives: gradients stand at the fields themselves."""
     return apply_derivatives(apply_algebra_lowering(ufl.as_ufl(expression)))

@@ -58,16 +58,22 @@ class Predictor:
         """Unknowns of the system's own formulation (owned, flat) near the solution; None where the rough step fails."""
         system, (formulation, conditions, newton) = self._system, self._solver
         formulation.set_concentrations(step.states[0])
+        if formulation.phi_row is not None:
+            formulation.set_phi(step.values.reshape(-1, system.formulation.block)[:, system.formulation.phi_row])
         system.prepare(formulation, conditions, step)
         conditions.impose_concentrations()
+        conditions.impose_phi()
         try:
             newton.solve(formulation.u.x.array[: formulation.owned].copy())
         except NotConverged:
             return None
         c = np.maximum(formulation.concentrations, np.maximum(0.01 * step.states[0], 1e-14))
         if system.model.closed:
-            rest = np.maximum(1 - formulation.concentrations.sum(axis=1), np.maximum(0.01 * (1 - step.states[0].sum(axis=1)), 1e-14))
-            c = c / (c.sum(axis=1) + rest)[:, None]
+            left = system.model.rest
+            rest = np.maximum(left(formulation.concentrations), np.maximum(0.01 * left(step.states[0]), 1e-14))
+            c = c / (1 - left(c) + rest)[:, None]
+        if formulation.phi_row is not None:
+            system.formulation.set_phi(formulation.fields[:, formulation.phi_row])
         system.formulation.set_concentrations(c)
         return system.values()
 
@@ -77,7 +83,7 @@ class Predictor:
         formulation = Fractions(system.model, system.geometry, system.scheme, system.local_density)
         conditions = Conditions(system.problem, formulation, system.scales.time)
         residual = formulation.residual(conditions.imposed_fluxes())
-        operators = AssembledOperators(formulation.u, residual, formulation.jacobian(residual), conditions.fixed)
+        operators = AssembledOperators(formulation.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
         norms = Norms(system.comm, system.volume, formulation.block)
         return formulation, conditions, Newton(operators, norms, None, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
 

@@ -16,12 +16,12 @@ from pydantic import model_validator
 
 from . import boundary as boundaries
 from .boundary import Boundary
-from .constants import GAS_CONSTANT
+from .constants import FARADAY_CONSTANT, GAS_CONSTANT
 from .diffusivity import Arrhenius
 from .errors import InputError, did_you_mean
 from .expression import Expression
 from .field import Field, FieldOf
-from .free_energy import ExternalPotential, Term
+from .free_energy import Electrostatic, ExternalPotential, LatticeGas, Term
 from .mesh import Mesh
 from .mobility import Mobility
 from .plug_in import entries, kind_of, plug_in, script
@@ -101,6 +101,7 @@ class Problem(Record):
         for part in parts:
             part.check_species(composition)
         self._check_boundaries()
+        self._check_charges()
         self._check_temperature()
         self._check_units()
         self._check_times()
@@ -128,6 +129,31 @@ class Problem(Record):
             if conditions.wetting is not None and len(self.names) != 1:
                 raise InputError(f"[boundary.{boundary}] wetting is for a binary; this problem solves for {', '.join(self.names)}")
 
+    def _check_charges(self) -> None:
+        if self.sizes and not any(isinstance(term, LatticeGas) for term in self.free_energy):
+            raise InputError("[[species]] size counts the sites of a lattice: add [[free_energy]] kind = 'LatticeGas', or remove size")
+        for boundary, given in self.boundary.items():
+            where = f"[boundary.{boundary}]"
+            if given.electric and not self.charged:
+                raise InputError(f"{where}: potential, surface_charge and stern need [[free_energy]] kind = 'Electrostatic'")
+            if self.charged and given.concentration and given.stern is not None:
+                raise InputError(f"{where}: concentrations are fixed where phi is: a reservoir takes no stern layer; remove one of them")
+            for name in given.butler_volmer:
+                if not self.charged or not self.charges[self.names.index(name)]:
+                    raise InputError(f"{where} butler_volmer: '{name}' has no charge: give charge = ... in its [[species]]")
+        if not self.charged:
+            return
+        if sum(isinstance(term, Electrostatic) for term in self.free_energy) > 1:
+            raise InputError("[[free_energy]] Electrostatic stands twice: there is one electric potential")
+        if self.time.scheme in ("avf", "convex-split"):
+            raise InputError(
+                f"[time] scheme = '{self.time.scheme}' follows the energy of concentrations; with Electrostatic take 'bdf2' or 'backward-euler'"
+            )
+        if not any(given.potential is not None for given in self.boundary.values()):
+            raise InputError(
+                "the electric potential is fixed nowhere, so it has no zero: give potential = 0 on some [boundary] (with stern, if it is an electrode)"
+            )
+
     def _check_reservoir(self, boundary: str, conditions: Boundary) -> None:
         """Numbers only; an expression has its values later."""
         composition = self.composition()
@@ -153,7 +179,7 @@ class Problem(Record):
         if (
             self.temperature is not None
             and self.temperature.depends_on - {"t"}
-            and any(isinstance(f, ExternalPotential) for f in self.free_energy)
+            and any(isinstance(f, (ExternalPotential, Electrostatic)) for f in self.free_energy)
         ):
             # J = -L (grad(mu/RT) + grad V/RT) derives from no free energy; with V inside the first gradient its zero would matter
             raise InputError(
@@ -213,7 +239,24 @@ class Problem(Record):
         return next((s.name for s in self.species if s.balance), None)
 
     def composition(self) -> Composition:
-        return Composition(self.names, (0.0,) * len(self.names), self.balance)
+        return Composition(self.names, (0.0,) * len(self.names), self.balance, sizes=self.sizes, charges=self.charges)
+
+    @property
+    def sizes(self) -> tuple[float, ...]:
+        """v_i, empty where all are one."""
+        sizes = tuple(s.size for s in self.species if not s.balance)
+        return sizes if any(size != 1.0 for size in sizes) else ()
+
+    @property
+    def charges(self) -> tuple[float, ...]:
+        """z_i, empty where all are zero."""
+        charges = tuple(s.charge for s in self.species if not s.balance)
+        return charges if any(charges) else ()
+
+    @property
+    def charged(self) -> bool:
+        """Whether there is an electric potential."""
+        return any(isinstance(term, Electrostatic) for term in self.free_energy)
 
     @property
     def dimensional(self) -> bool:
@@ -263,7 +306,9 @@ class Problem(Record):
             diffusivity = mobility * energy_density
         time = length**2 / diffusivity if diffusivity else float(self.time.end)
         amount = length**3 / self.molar_volume if self.molar_volume else 1.0
-        return Scales.of(length, time, energy_density, amount, temperature=T or 1.0)
+        # of the potential RT/F: then ions of charge z have the energy z phi
+        current = energy_density * length**3 / time / (GAS_CONSTANT * T / FARADAY_CONSTANT) if T else 1.0
+        return Scales.of(length, time, energy_density, amount, temperature=T or 1.0, current=current)
 
     @property
     def own_modules(self) -> dict[str, Path]:

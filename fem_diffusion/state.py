@@ -26,6 +26,8 @@ class Composition(Sequence[Expr]):
     balance: str | None = None
     x: Expr = None
     t: Expr = 0.0
+    sizes: tuple[float, ...] = ()
+    charges: tuple[float, ...] = ()
 
     def __getitem__(self, key: Any) -> Expr:
         """c[0], or c["Ag"]; the balance species goes by its name."""
@@ -41,8 +43,15 @@ class Composition(Sequence[Expr]):
 
     @property
     def rest(self) -> Expr:
-        """c_0 = 1 - sum_i c_i"""
-        return 1 - sum(self.values)
+        """c_0 = 1 - sum_i v_i c_i"""
+        if not self.sizes:
+            return 1 - sum(self.values)
+        return 1 - sum(v_i * c_i for v_i, c_i in zip(self.sizes, self.values, strict=True))
+
+    @property
+    def charge(self) -> Expr:
+        """sum_i z_i c_i"""
+        return sum(z_i * c_i for z_i, c_i in zip(self.charges, self.values, strict=False) if z_i)
 
     @property
     def closed(self) -> dict[str, Expr]:

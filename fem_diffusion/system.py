@@ -8,23 +8,26 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
 from . import thermodynamics
+from .boundary import Boundary
 from .branch import Branch
 from .cells import Cells
 from .conditions import Conditions
 from .errors import InputError, did_you_mean
 from .field import Field
-from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose
-from .free_energy import WallEnergy
+from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, with_constants
+from .free_energy import Electrostatic, SternLayer, SurfaceCharge, Term, WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
 from .newton import Converged, Newton, Norms, NotConverged
 from .operators import AssembledOperators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
+from .poisson import Poisson
 from .predictor import ROUGH, Predictor, may_predict
 from .problem import Problem
 from .state import Composition
@@ -57,8 +60,10 @@ class System:
         self.conditions = Conditions(self.problem, self.formulation, self.scales.time)
         self.branch = self._branch()
         residual = self.formulation.residual(self.conditions.imposed_fluxes())
-        self.operators = AssembledOperators(self.u, residual, self.formulation.jacobian(residual), self.conditions.fixed)
+        formulation, conditions = self.formulation, self.conditions
+        self.operators = AssembledOperators(self.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
         self.newton = Newton(self.operators, Norms(comm, self.volume, self.formulation.block), self._limit(), self._watched)
+        self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
         self.cells = Cells(self.formulation)
         self._energy = compile_form(self.formulation.free_energy())
@@ -73,10 +78,24 @@ class System:
             free_energy=problem.free_energy,
             mobility=problem.transport,
             balance=problem.balance,
-            surface_energy={name: (self._wall(b.wetting.contact_angle),) for name, b in problem.boundary.items() if b.wetting is not None},
+            surface_energy={name: terms for name, given in problem.boundary.items() if (terms := self._surface_terms(given))},
             source=_sources(problem, temperature),
             temperature=temperature,
+            sizes=problem.sizes,
+            charges=problem.charges,
         )
+
+    def _surface_terms(self, given: Boundary) -> tuple[Term, ...]:
+        """The energy of a boundary."""
+        terms: list[Term] = []
+        if given.wetting is not None:
+            terms.append(self._wall(given.wetting.contact_angle))
+        if given.surface_charge is not None:
+            terms.append(SurfaceCharge(sigma=given.surface_charge))
+        if given.stern is not None:
+            assert given.potential is not None and given.stern.permittivity is not None
+            terms.append(SternLayer(capacitance=given.stern.permittivity / given.stern.thickness, potential=given.potential))
+        return tuple(terms)
 
     def _facts(self) -> Facts:
         problem = self.problem
@@ -100,7 +119,7 @@ class System:
                 )
             x = self.geometry.points_on(boundary)
             c = np.array([given.concentration[name].at(x, 0.0) for name in names])
-            closed = np.vstack([c, 1 - c.sum(axis=0)])[: len(c) + self.model.closed]
+            closed = np.vstack([c, self.model.rest(c.T)])[: len(c) + self.model.closed]
             positive = [name in self.model.positive for name in self.composition.closed][: len(closed)]
             if any(positive) and global_min(self.comm, closed[positive]) <= 0:
                 return f"[boundary.{boundary}] has none of a component, whose chemical potential is then minus infinity (1e-6 would do)"
@@ -110,12 +129,12 @@ class System:
         """Whether some fraction is zero somewhere at the start."""
         probe = Fractions(self.model, self.geometry, self.scheme, self.local_density)
         c = initial_concentrations(self.problem, probe, self.scales.length)
-        return global_min(self.comm, np.column_stack([c, 1 - c.sum(axis=1)]) if self.model.closed else c) < 1e-12
+        return global_min(self.comm, np.column_stack([c, self.model.rest(c)]) if self.model.closed else c) < 1e-12
 
     def _branch(self) -> Branch | None:
         """Where a step is a minimisation that may have other stationary points: what tells them apart."""
         formulation = self.formulation
-        if not isinstance(formulation, ConcentrationPotential) or not self.model.mobility.symmetric:
+        if not isinstance(formulation, ConcentrationPotential) or not self.model.mobility.symmetric or self.model.charged:
             return None
         return Branch(self.problem, formulation, self.conditions, self.local_density)
 
@@ -176,19 +195,22 @@ class System:
 
     def set_values(self, values: np.ndarray, function: fem.Function | None = None) -> None:
         """Put owned unknowns (flat) into u, or another function, on all ranks that need them."""
-        function = function or self.u
-        function.x.array[: self.owned] = values
-        function.x.scatter_forward()
+        if function is not None:
+            function.x.array[: self.owned] = values
+            function.x.scatter_forward()
+            return
+        self.u.x.array[: self.owned] = values
+        self.formulation.changed()
 
     def set_concentrations(self, c: np.ndarray, time: float) -> None:
         """Put concentrations (vertices, n) into u, and the chemical potentials that belong to them."""
-        self.formulation.time.value = time
+        self.formulation.at_time(time)
         self.formulation.set_concentrations(c)
         self.relax_potential(time)
 
     def initialise(self) -> None:
         """The initial concentrations, and the chemical potentials that belong to them."""
-        self.formulation.time.value = 0.0
+        self.formulation.at_time(0.0)
         self.formulation.set_concentrations(initial_concentrations(self.problem, self.formulation, self.scales.length))
         self.conditions.update(0.0, 0.0)
         self.conditions.impose_concentrations()
@@ -196,10 +218,12 @@ class System:
         self.conditions.impose_potentials()
 
     def relax_potential(self, time: float) -> None:
-        """Set mu to F'(c) at the present c, where it is an unknown beside c."""
+        """Set phi to the solution of the Poisson equation, and mu to F'(c), at the present c, where they are unknowns beside c."""
         formulation = self.formulation
         self.conditions.update(time, time)
-        formulation.time.value = time
+        formulation.at_time(time)
+        if self.poisson is not None:
+            self.poisson.solve()
         formulation.dt.value = formulation.a0.value = 0.0
         if isinstance(formulation, ConcentrationPotential):
             self.set_values(self.values(), formulation.u_old)
@@ -216,8 +240,8 @@ class System:
 
     def _update_mu(self) -> None:
         defect = self._balance()[:, : self.n]
-        self.formulation.fields[:, self.n :] += defect / self.volume[:, None]
-        self.u.x.scatter_forward()
+        self.formulation.fields[:, self.formulation.mass_rows] += defect / self.volume[:, None]
+        self.formulation.changed()
         self.conditions.impose_potentials()
 
     # -- one step -------------------------------------------------------------------------------------------------------------
@@ -228,7 +252,7 @@ class System:
         self.set_values(step.values, formulation.u_old)
         if predictor is not None:
             self.set_values(step.values)
-            formulation.time.value = step.time
+            formulation.at_time(step.time)
             predictor.remember()
         self.prepare(formulation, self.conditions, step)
         guess, predicted = step.guess, False
@@ -256,7 +280,8 @@ class System:
     def prepare(self, formulation: Formulation, conditions: Conditions, step: StepData) -> None:
         """Put a step's data into a formulation's constants and boundary values."""
         at = step.time + self.scheme.source_at * step.dt
-        formulation.dt.value, formulation.time.value, formulation.a0.value = step.dt, at, step.weights[0]
+        formulation.dt.value, formulation.a0.value = step.dt, step.weights[0]
+        formulation.at_time(at)
         a0, _, a2 = step.weights
         before = step.states[0] + a2 / a0 * (step.states[0] - step.states[-1])
         formulation.c_before.x.array[: formulation.vertices * formulation.n] = before.ravel()
@@ -269,10 +294,11 @@ class System:
 
         A global shortening of the step would let one nearly empty vertex stop all others.
         """
-        positions, updates = x.reshape(-1, 2 * self.n), y.reshape(-1, 2 * self.n)
+        block, formulation = self.formulation.block, self.formulation
+        positions, updates = x.reshape(-1, block), y.reshape(-1, block)
         c, target = positions[:, : self.n], positions[:, : self.n] - updates[:, : self.n]
-        closed = np.column_stack([c, 1 - c.sum(axis=1)])
-        goal = np.column_stack([target, 1 - target.sum(axis=1)])
+        closed = np.column_stack([c, self.model.rest(c)])
+        goal = np.column_stack([target, self.model.rest(target)])
         bounded = np.array([name in self.model.positive for name in self.composition.with_values(list(c.T)).closed])
         short = (goal < 0.1 * closed) & bounded
         rows = short.any(axis=1)
@@ -280,12 +306,12 @@ class System:
             return False
         limited = np.where(short[rows], 0.1 * closed[rows], goal[rows])
         if bounded.all():
-            limited /= limited.sum(axis=1, keepdims=True)
+            limited /= (1 + limited[:, -1] - self.model.rest(limited[:, :-1]))[:, None]
         target[rows] = limited[:, : self.n]
-        fields = self.formulation.fields
+        fields = formulation.fields
         fields[:, : self.n] = target
         fields[:, self.n :] = positions[:, self.n :] - updates[:, self.n :]
-        self.u.x.scatter_forward()
+        formulation.changed()
         self._update_mu()
         updates[:] = positions - fields
         return True
@@ -294,9 +320,10 @@ class System:
 
     def energy(self, time: float) -> float:
         """F of the state u at a time, on which temperature and external fields may depend; in units of RT_ref, int f T_ref/T dx."""
-        at, self.formulation.time.value = float(self.formulation.time.value), time
+        at = float(self.formulation.time.value)
+        self.formulation.at_time(time)
         energy = float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
-        self.formulation.time.value = at
+        self.formulation.at_time(at)
         return energy
 
     def lowest_fraction(self) -> float:
@@ -321,6 +348,25 @@ class System:
         """Through each boundary with a condition, by (species, boundary), in the step that u solves."""
         return self.conditions.outward_fluxes(self._balance()[:, self.formulation.mass_rows], dt)
 
+    def boundary_charges(self) -> dict[str, float]:
+        """The charge on each boundary with a potential or a surface charge, at the state u."""
+        row = self.formulation.phi_row
+        return {} if row is None else self.conditions.charges(self._balance()[:, row])
+
+    def charge(self) -> float:
+        """int rho dx, ions and fixed charges."""
+        return 0.0 if self._charge is None else float(global_sum(self.comm, fem.assemble_scalar(self._charge)).real)
+
+    @cached_property
+    def _charge(self) -> Any:
+        formulation = self.formulation
+        if formulation.phi_row is None:
+            return None
+        phi = ufl.variable(formulation.phi(self.u))
+        terms = [with_constants(term, self.geometry.mesh) for term in self.model.free_energy if isinstance(term, Electrostatic)]
+        rho = ufl.diff(sum(term.density(formulation.c(self.u), phi) for term in terms), phi)
+        return compile_form(rho * formulation.lumped)
+
     def is_ill_posed(self) -> bool:
         """Whether u has come where the local energy is concave and no gradient energy limits how fine it decomposes. Collective."""
         if isinstance(self.formulation, ConcentrationPotential) or not self._has_excess:
@@ -335,7 +381,11 @@ class System:
     @property
     def isolated(self) -> bool:
         """Whether nothing drives the system from outside, so that F cannot rise."""
-        return not self.model.source and not self._varies_in_time and not any(b.open for b in self.problem.boundary.values())
+        boundaries = self.problem.boundary.values()
+        if self.model.source or self._varies_in_time or any(given.open for given in boundaries):
+            return False
+        electric = [field for given in boundaries for field in (given.potential, given.surface_charge) if field is not None]
+        return not any("t" in field.depends_on for field in electric)
 
     @property
     def _varies_in_time(self) -> bool:
@@ -372,7 +422,7 @@ class System:
         _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
         report = ""
         if self.comm.rank == rank:
-            names = [*self.model.names, *(f"mu_{name}" for name in self.model.names)]
+            names = [*self.model.names, *(f"mu_{name}" for name in self.model.names)][: self.formulation.fields_per_species * self.n] + ["phi"]
             values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
             report = f"worst in the equation of {names[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
         return self.comm.bcast(report, root=rank)

@@ -22,6 +22,8 @@ class Species(Record):
     initial: a number, an expression, or a table of region names
     source:  R_i in d c_i/dt + div J_i = R_i, an expression of x, y, z, t, 1/s
     diffusivity: m^2/s, a number or { prefactor, activation_energy }, for mobilities that are made of one for each species
+    charge:  z_i, in units of the elementary charge
+    size:    v_i, how many sites of a LatticeGas a particle takes
     """
 
     label = "[[species]]"
@@ -31,6 +33,8 @@ class Species(Record):
     balance: bool = False
     source: Annotated[Field, FieldOf("1/s")] | None = None
     diffusivity: Diffusivity | None = None
+    charge: float = 0.0
+    size: float = Default(default=1.0, gt=0)
 
     @field_validator("initial", mode="plain")
     @classmethod
@@ -46,6 +50,8 @@ class Species(Record):
             raise ValueError(f"'{self.name}' is the balance, one minus the others: it takes no initial")
         if self.balance and self.source is not None:
             raise ValueError(f"'{self.name}' is the balance, one minus the others: its source follows from theirs")
+        if self.balance and (self.charge or self.size != 1.0):
+            raise ValueError(f"'{self.name}' is the balance, what the others leave: it takes no charge and no size")
         if self.name == REST:
             raise ValueError(f"'{REST}' is how the nameless remainder is called: choose another name")
         if self.source is not None and "noise" in self.source.depends_on:

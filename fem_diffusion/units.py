@@ -137,9 +137,10 @@ class Scales:
     current: float = 1.0  # A
 
     @classmethod
-    def of(cls, length: float, time: float, energy_density: float, amount: float, temperature: float = 1.0) -> Scales:
-        """From the scales that physics names: m, s, J/m^3, mol, K."""
-        return cls(length=length, time=time, mass=energy_density * length * time**2, amount=amount, temperature=temperature)
+    def of(cls, length: float, time: float, energy_density: float, amount: float, temperature: float = 1.0, current: float = 1.0) -> Scales:
+        """From the scales that physics names: m, s, J/m^3, mol, K, A."""
+        mass = energy_density * length * time**2
+        return cls(length=length, time=time, mass=mass, amount=amount, temperature=temperature, current=current)
 
     def factor(self, unit: str) -> float:
         """How much one solver unit is in the SI unit `unit`."""

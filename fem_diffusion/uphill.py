@@ -113,7 +113,7 @@ def stability_fields(density: LocalDensity, c: Array, ratio: Array | float = 1.0
 def mixes_all(density: LocalDensity) -> bool:
     """Whether every component, the closing one too, has an entropy of mixing."""
     composition = _numbers(density)
-    return set(composition.closed) <= {name for term in density.terms for name in term.entropy(composition)}
+    return not composition.sizes and set(composition.closed) <= {name for term in density.terms for name in term.entropy(composition)}
 
 
 def inside(density: LocalDensity, c: Array) -> Array:
@@ -122,7 +122,8 @@ def inside(density: LocalDensity, c: Array) -> Array:
     bounded = np.array([name in density.positive for name in names])
     floored = np.where(bounded[:-1, None], np.maximum(c, INSIDE), c)
     if bounded[-1]:
-        floored /= np.maximum(floored.sum(axis=0) / (1 - INSIDE), 1.0)
+        sizes = np.array(density.composition.sizes or (1.0,) * len(floored))
+        floored /= np.maximum(sizes @ floored / (1 - INSIDE), 1.0)
     return floored
 
 

@@ -5,7 +5,7 @@ from .choice import FORMULATIONS, Facts, choose
 from .concentration_potential import ConcentrationPotential
 from .entropy import Entropy
 from .fractions import Fractions
-from .model import VERTEX_RULE, Functional, Model, parts
+from .model import VERTEX_RULE, Functional, Model, blocked, parts, with_constants
 
 __all__ = [
     "FORMULATIONS",
@@ -17,6 +17,8 @@ __all__ = [
     "Fractions",
     "Functional",
     "Model",
+    "blocked",
     "choose",
     "parts",
+    "with_constants",
 ]

@@ -6,7 +6,10 @@ Find the unknowns such that for all continuous, piecewise linear test functions 
 
 which is a_0 (c_i^{n+1} - c_i^n) + a_2 (c_i^{n-1} - c_i^n) in the first place, since the weights add up to zero: so a state at rest stays to the
 last bit. ( , )_h is the vertex rule. Lumping makes the local energy a function of each vertex' own composition: a logarithm then keeps c inside its
-bounds at every vertex. (Unlumped forms lose bounds in unresolved layers.)
+bounds at every vertex. (Unlumped forms lose bounds in unresolved layers.) With charges the electric potential phi is the last unknown of a block,
+and its row is the Poisson equation dF/dphi = 0:
+
+    (eps grad phi, grad v) - (rho, v)_h - <surface charges, v> = 0
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from dolfinx import fem, la
 from .. import compat
 from ..errors import InputError, did_you_mean
 from ..mesh import Geometry
+from ..mobility import forces
 from ..operators import compile_form
 from ..pointwise import LocalDensity, PlacedPotential
 from ..state import Composition, Expr
@@ -41,13 +45,15 @@ class Formulation(ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     fields_per_species: ClassVar[int] = 1
+    is_consistent: ClassVar[bool] = True
+    """Whether mu at the end of a step is that of the end, not one between two states."""
 
     def __init__(self, model: Model, geometry: Geometry, scheme: TimeScheme, density: LocalDensity) -> None:
         self.model, self.geometry, self.scheme, self.density = model, geometry, scheme, density
         self.placed = PlacedPotential(model.free_energy, model.composition([0.0] * len(model.names)))
         mesh = geometry.mesh
         self.n = len(model.names)
-        self.block = self.fields_per_species * self.n
+        self.block = self.fields_per_species * self.n + model.charged
         self.space, nodal = blocked(mesh, self.block), blocked(mesh, self.n)
         self.scalar_space = self.space if self.block == 1 else self.space.sub(0).collapse()[0]
         self.comm = mesh.comm
@@ -58,13 +64,12 @@ class Formulation(ABC):
         self.place_and_time = {"x": ufl.SpatialCoordinate(mesh), "t": self.time}
         ratio = model.ratio(**self.place_and_time)
         self.mobility = with_constants(model.mobility, mesh).at_temperature(ratio)
-        self.energy = Functional(model, geometry, self.space, self.c, ratio)
-        self.lumped = ufl.Measure("dx", domain=mesh, metadata=VERTEX_RULE)
-        self.dx = self._flux_measure()
+        self.energy = Functional(model, geometry, self.space, self.c, self.phi, ratio)
+        self.lumped = geometry.dx(VERTEX_RULE)
+        self.dx = geometry.dx(self._flux_rule())
 
-    def _flux_measure(self) -> Any:
-        degree = max(self.model.mobility.quadrature_degree, gradient_degree(self.geometry.mesh))
-        return ufl.Measure("dx", domain=self.geometry.mesh, metadata={"quadrature_degree": degree})
+    def _flux_rule(self) -> dict[str, Any]:
+        return {"quadrature_degree": max(self.model.mobility.quadrature_degree, gradient_degree(self.geometry.mesh))}
 
     # -- equations ------------------------------------------------------------------------------------------------------------
 
@@ -80,6 +85,11 @@ class Formulation(ABC):
     def potential_rows(self) -> slice | None:
         return None
 
+    @property
+    def phi_row(self) -> int | None:
+        """Where the electric potential stands, and the Poisson equation."""
+        return self.block - 1 if self.model.charged else None
+
     @abstractmethod
     def c(self, u: Expr) -> Composition:
         """The concentrations as UFL."""
@@ -88,19 +98,17 @@ class Formulation(ABC):
     def mu(self, u: Expr) -> tuple[Expr, ...]:
         """The chemical potentials as UFL, in units of RT."""
 
+    def phi(self, u: Expr) -> Expr:
+        """The electric potential as UFL, in units of RT_ref/F; None without charges."""
+        return None if self.phi_row is None else parts(u)[self.phi_row]
+
     @abstractmethod
     def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
         """J_i at the state u, with the mobility at c."""
 
     def forces(self, u: Expr, c: Composition) -> list[Expr]:
-        """The thermodynamic forces d_i = sum_j S_ij grad mu_j, S = diag(c) - c c^T (fractions that close to one) or diag(c)."""
-        gradients = [ufl.grad(mu) for mu in self.mu(u)]
-        if not self.model.closed:
-            return [ci * gradient for ci, gradient in zip(c, gradients, strict=True)]
-        mean = ufl.zero(gradients[0].ufl_shape)
-        for ci, gradient in zip(c, gradients, strict=True):
-            mean += ci * gradient
-        return [ci * (gradient - mean) for ci, gradient in zip(c, gradients, strict=True)]
+        """The thermodynamic forces d_i = sum_j S_ij grad mu_j (`mobility.forces`)."""
+        return forces(c, [ufl.grad(mu) for mu in self.mu(u)], self.model.closed)
 
     def flux_composition(self) -> Composition:
         """Where the mobility and the sources are evaluated."""
@@ -111,7 +119,8 @@ class Formulation(ABC):
 
         imposed: (species index, outward flux J.n as UFL, boundary measure) for every boundary with a given flux or exchange
         """
-        v = parts(ufl.TestFunction(self.space))[self.mass_rows]
+        tests = parts(ufl.TestFunction(self.space))
+        v = tests[self.mass_rows]
         dm, dx, dt = self.lumped, self.dx, self.dt
         c, c_before, at = self.c(self.u), parts(self.c_before), self.flux_composition()
         J = self.fluxes(self.u, at)
@@ -123,6 +132,8 @@ class Formulation(ABC):
             F -= dt * source(at) * v[self.model.names.index(name)] * dm
         for i, outward, ds in imposed:
             F += dt * outward * v[i] * ds
+        if self.phi_row is not None:
+            F += self.energy.poisson(c, self.phi(self.u), tests[self.phi_row])
         return F
 
     def jacobian(self, residual: Expr) -> Expr:
@@ -130,7 +141,7 @@ class Formulation(ABC):
 
     def free_energy(self) -> Expr:
         """F of the state u as a UFL form."""
-        return self.energy.value(self.c(self.u))
+        return self.energy.value(self.c(self.u), self.phi(self.u))
 
     def dissipation_density(self) -> Expr:
         """-sum_i J_i . grad mu_i = grad mu . L grad mu"""
@@ -158,7 +169,7 @@ class Formulation(ABC):
     def components(self) -> np.ndarray:
         """All fractions at the owned vertices, what closes their sum to one last, (vertices, n + 1)."""
         c = self.concentrations
-        return np.column_stack([c, 1 - c.sum(axis=1)])
+        return np.column_stack([c, self.model.rest(c)])
 
     @abstractmethod
     def all_concentrations(self) -> np.ndarray:
@@ -167,6 +178,24 @@ class Formulation(ABC):
     @abstractmethod
     def set_concentrations(self, c: np.ndarray) -> None:
         """Put concentrations (vertices, n) into u, on all ranks that need them; the potentials may have to be made consistent."""
+
+    def all_phi(self) -> np.ndarray:
+        """phi at all vertices of this rank, (vertices + ghosts,); zero without charges."""
+        values = self.u.x.array.reshape(-1, self.block)
+        return np.zeros(len(values)) if self.phi_row is None else values[:, self.phi_row]
+
+    def set_phi(self, phi: np.ndarray) -> None:
+        """Put phi (vertices,) into u, the concentrations unchanged."""
+        self.fields[:, self.phi_row] = phi
+        self.changed()
+
+    def changed(self) -> None:
+        """To be called after owned values of u were set: all that follows from them is made to fit, on all ranks. Collective."""
+        self.u.x.scatter_forward()
+
+    def at_time(self, t: float) -> None:
+        """Set the time on which fields and boundary data depend."""
+        self.time.value = t
 
     @abstractmethod
     def all_potentials(self) -> np.ndarray:
@@ -180,14 +209,14 @@ class Formulation(ABC):
         """Unknowns (flat) from which Newton's method starts: the last ones moved on along their last change, if that is admissible."""
         return values + factor * (values - older)
 
-    def potential_of(self, c: np.ndarray, x: np.ndarray, t: float) -> np.ndarray:
-        """mu_i = df/dc_i of the local energy at compositions c (n, m) and places x (3, m), in units of RT: (n, m)."""
+    def potential_of(self, c: np.ndarray, x: np.ndarray, t: float, phi: np.ndarray | float = 0.0) -> np.ndarray:
+        """mu_i = df/dc_i of the local energy at compositions c (n, m), places x (3, m) and electric potentials, in units of RT: (n, m)."""
         ratio = self.model.ratio_at(x, t)
-        return self.density.potential(c, ratio) + self.placed.potential(c, x, t, ratio)
+        return self.density.potential(c, ratio) + self.placed.potential(c, x, t, ratio, phi)
 
-    def external_potential(self, x: np.ndarray, t: float, ratio: np.ndarray) -> np.ndarray:
-        """The part of mu_i that depends on the place alone, where there is such a part, (n, m)."""
-        return self.placed.potential(np.full((self.n, x.shape[1]), 0.5 / self.n), x, t, ratio)
+    def external_potential(self, x: np.ndarray, t: float, phi: np.ndarray | float = 0.0) -> np.ndarray:
+        """The part of mu_i that depends on the place and the electric potential alone, (n, m)."""
+        return self.placed.potential(np.full((self.n, x.shape[1]), 0.5 / self.n), x, t, self.model.ratio_at(x, t), phi)
 
     # -- places and volumes ---------------------------------------------------------------------------------------------------
 
@@ -218,13 +247,16 @@ class Formulation(ABC):
         if region not in regions:
             legal = did_you_mean(region, regions) or "; it names none: give its surfaces (3D: volumes) physical names in gmsh"
             raise InputError(f"there is no region '{region}' in the mesh{legal}")
-        dx = ufl.Measure("dx", domain=self.geometry.mesh, subdomain_data=self.geometry.cell_tags, metadata=VERTEX_RULE)
-        return self.assembled(ufl.TestFunction(self.scalar_space) * dx(regions[region]))
+        return self.assembled(ufl.TestFunction(self.scalar_space) * self.lumped(regions[region]))
 
     def assembled(self, form: Any) -> np.ndarray:
         """A form's vector at the owned vertices."""
+        return self.assembled_vector(compile_form(form))
+
+    def assembled_vector(self, compiled: Any) -> np.ndarray:
+        """The same of a form that is compiled."""
         vector = la.vector(self.scalar_space.dofmap.index_map, 1)
-        fem.assemble_vector(vector.array, compile_form(form))
+        fem.assemble_vector(vector.array, compiled)
         vector.scatter_reverse(la.InsertMode.add)
         return vector.array[: self.vertices].copy()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import InputError
-from ..free_energy import ExternalPotential
+from ..free_energy import Electrostatic, ExternalPotential, LatticeGas, WallEnergy
 from ..mobility import MobilityOfForces
 from ..pointwise import has_excess, has_gradient
 from .base import Formulation
@@ -16,6 +16,10 @@ from .fractions import Fractions
 from .model import Model
 
 FORMULATIONS: dict[str, type[Formulation]] = {cls.name: cls for cls in (Fractions, Entropy, ConcentrationPotential)}
+
+
+LINEAR = (ExternalPotential, Electrostatic, LatticeGas)
+"""Terms whose density without sum_k a_k c_k ln c_k is linear in c."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ def choose(model: Model, facts: Facts, wanted: str | None) -> tuple[type[Formula
             advice = f"; take {possible}, or leave the choice to the program" if possible else ""
             raise InputError(f"formulation = '{wanted}' is not possible: {obstacle}{advice}")
         return FORMULATIONS[wanted], "as asked for"
+    if model.charged and obstacles["entropy"] is None:
+        return Entropy, "an ideal mixture of charges: bounds and equilibrium are built in"
     if obstacles["fractions"] is None:
         if obstacles["entropy"] is None and any(isinstance(term, ExternalPotential) for term in model.free_energy):
             return Entropy, "an external potential: bounds and equilibrium are built in"
@@ -58,7 +64,7 @@ def choose(model: Model, facts: Facts, wanted: str | None) -> tuple[type[Formula
 def _no_fractions(model: Model, facts: Facts) -> str | None:
     """Why the unknowns cannot be the fractions alone."""
     c = model.composition([0.0] * len(model.names))
-    if model.surface_energy or any(has_gradient(term, c) for term in model.free_energy):
+    if _has_walls(model) or any(has_gradient(term, c) for term in model.free_energy):
         return "the free energy depends on gradients or walls"
     if not facts.one_state:
         return "the time scheme takes mu between two states"
@@ -81,15 +87,15 @@ def _no_fractions(model: Model, facts: Facts) -> str | None:
 def _no_entropy(model: Model, facts: Facts) -> str | None:
     """Why c is no function of mu in closed form."""
     c = model.composition([0.0] * len(model.names))
-    if model.surface_energy:
+    if _has_walls(model):
         return "a wall has an energy of its own"
     if facts.no_potential is not None:
         return facts.no_potential
     if not facts.one_state:
         return "the time scheme takes mu between two states"
     for term in model.free_energy:
-        a, plain = term.entropy(c), isinstance(term, ExternalPotential)
-        if not plain and (not a or has_excess(term, c)):
+        a = term.entropy(c)
+        if not isinstance(term, LINEAR) and (not a or has_excess(term, c)):
             return f"{term.label} is no ideal entropy of mixing"
         if any(not isinstance(a_k, float) or a_k != 1.0 for a_k in a.values()):
             return f"{term.label} weighs the entropies of its components differently"
@@ -97,3 +103,8 @@ def _no_entropy(model: Model, facts: Facts) -> str | None:
     if sorted(names) not in (sorted(c.closed), sorted(c.names)):
         return "not every species has exactly one entropy of mixing"
     return None
+
+
+def _has_walls(model: Model) -> bool:
+    """Whether a boundary's energy depends on concentrations."""
+    return any(isinstance(term, WallEnergy) for terms in model.surface_energy.values() for term in terms)

@@ -22,15 +22,16 @@ from .base import Formulation
 
 
 class ConcentrationPotential(Formulation):
-    """u = (c_1..c_n, mu_1..mu_n)"""
+    """u = (c_1..c_n, mu_1..mu_n) and phi"""
 
     name = "potential"
     description = "(c, mu), lumped P1"
     fields_per_species = 2
+    is_consistent = False
 
     @property
     def mass_rows(self) -> slice:
-        return slice(self.n, None)
+        return slice(self.n, 2 * self.n)
 
     @property
     def concentration_rows(self) -> slice:
@@ -38,13 +39,13 @@ class ConcentrationPotential(Formulation):
 
     @property
     def potential_rows(self) -> slice:
-        return slice(self.n, None)
+        return slice(self.n, 2 * self.n)
 
     def c(self, u: Expr) -> Composition:
         return self.model.composition(ufl.split(u)[: self.n], **self.place_and_time)
 
     def mu(self, u: Expr) -> tuple[Expr, ...]:
-        return tuple(ufl.split(u)[self.n :])
+        return tuple(ufl.split(u)[self.n : 2 * self.n])
 
     def fluxes(self, u: Expr, c: Composition) -> list[Expr]:
         """J_i = -sum_j L_ij(c) grad mu_j(u)"""
@@ -70,7 +71,7 @@ class ConcentrationPotential(Formulation):
         dm, dx = self.lumped, self.dx
         form = ufl.derivative(self.scheme.variation(self.energy, self.u, self.u_old), self.u, ufl.TrialFunction(self.space))
         n = self.n
-        J = self.mobility.flux(self.flux_composition(), [ufl.grad(mu) for mu in trial[n:]])
+        J = self.mobility.flux(self.flux_composition(), [ufl.grad(mu) for mu in trial[n : 2 * n]])
         for i in range(n):
             form -= (trial[n + i] * test[i] + trial[i] * test[n + i]) * dm
             form += self.dt / self.a0 * ufl.inner(J[i], ufl.grad(test[n + i])) * dx
@@ -82,8 +83,8 @@ class ConcentrationPotential(Formulation):
 
     def set_concentrations(self, c: np.ndarray) -> None:
         self.fields[:, : self.n] = c
-        self.u.x.scatter_forward()
+        self.changed()
 
     def all_potentials(self) -> np.ndarray:
-        values: np.ndarray = self.u.x.array.reshape(-1, self.block)[:, self.n :]
+        values: np.ndarray = self.u.x.array.reshape(-1, self.block)[:, self.n : 2 * self.n]
         return values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,8 +11,9 @@ import ufl
 from dolfinx import fem
 
 from ..errors import InputError
+from ..expression import Expression
 from ..field import Field
-from ..free_energy import Term
+from ..free_energy import Electrostatic, Term
 from ..mesh import Geometry
 from ..mobility import Mobility
 from ..pointwise import has_gradient
@@ -31,6 +32,7 @@ class Model:
     surface_energy: terms integrated over a named boundary (wetting)
     source:         R_i(c) by species, a function of the Composition (with its place and time) to UFL
     temperature:    T/T_ref where it varies, else None
+    sizes, charges: v_i and z_i; empty where all are one, or zero
     """
 
     names: tuple[str, ...]
@@ -40,9 +42,21 @@ class Model:
     surface_energy: Mapping[str, tuple[Term, ...]] = field(default_factory=dict)
     source: Mapping[str, Callable[[Composition], Expr]] = field(default_factory=dict)
     temperature: Field | None = None
+    sizes: tuple[float, ...] = ()
+    charges: tuple[float, ...] = ()
 
     def composition(self, values: Sequence[Expr], x: Expr = None, t: Expr = 0.0) -> Composition:
-        return Composition(self.names, tuple(values), self.balance, x, t)
+        return Composition(self.names, tuple(values), self.balance, x, t, self.sizes, self.charges)
+
+    def rest(self, c: np.ndarray) -> np.ndarray:
+        """c_0 = 1 - sum_i v_i c_i of concentrations (..., n)"""
+        left: np.ndarray = 1 - (c @ np.array(self.sizes) if self.sizes else c.sum(axis=-1))
+        return left
+
+    @property
+    def charged(self) -> bool:
+        """Whether there is an electric potential, which dF/dphi = 0 determines."""
+        return any(isinstance(term, Electrostatic) for term in self.free_energy)
 
     @property
     def positive(self) -> frozenset[str]:
@@ -80,6 +94,8 @@ def with_constants(record: RecordT, mesh: Any) -> RecordT:
         return fem.Constant(mesh, float(record))
     if isinstance(record, Record):
         return record.model_copy(update={name: with_constants(value, mesh) for name, value in record})  # type: ignore[return-value]
+    if isinstance(record, Field) and not isinstance(record.value, Expression):
+        return replace(record, value=fem.Constant(mesh, float(record.ufl((), 0.0))))
     if isinstance(record, dict):
         return {key: with_constants(value, mesh) for key, value in record.items()}  # type: ignore[return-value]
     if isinstance(record, tuple):
@@ -88,41 +104,58 @@ def with_constants(record: RecordT, mesh: Any) -> RecordT:
 
 
 class Functional:
-    """F[c] = sum int f_k dx + sum int g_k ds in units of RT, its value and its variation at any state, on a space for the unknowns u.
+    """F[c, phi] = sum int f_k dx + sum int g_k ds in units of RT, its value and its variations at any state, on a space for the unknowns u.
 
-    composition: u -> Composition
+    composition, phi: u -> Composition and electric potential (None without charges)
     """
 
-    def __init__(self, model: Model, geometry: Geometry, space: Any, composition: Callable[[Expr], Composition], ratio: Expr) -> None:
+    def __init__(
+        self,
+        model: Model,
+        geometry: Geometry,
+        space: Any,
+        composition: Callable[[Expr], Composition],
+        phi: Callable[[Expr], Expr],
+        ratio: Expr,
+    ) -> None:
         mesh = geometry.mesh
-        self._n, self._composition = len(model.names), composition
+        self._model, self._composition, self._phi = model, composition, phi
         self._at = fem.Function(space)  # stands for the state in the variation; replaced by any expression
+        n = len(model.names)
         q = parts(ufl.TestFunction(space))
-        self._direction = ufl.as_vector([*q[: self._n], *[ufl.as_ufl(0.0)] * (len(q) - self._n)])
-        lumped = ufl.Measure("dx", domain=mesh, metadata=VERTEX_RULE)
-        exact = ufl.Measure("dx", domain=mesh, metadata={"quadrature_degree": gradient_degree(mesh)})
-        walls = ufl.Measure("ds", domain=mesh, subdomain_data=geometry.facet_tags, metadata={"quadrature_degree": 4})
+        self._direction = ufl.as_vector([*q[:n], *[ufl.as_ufl(0.0)] * (len(q) - n)])
+        lumped = geometry.dx(VERTEX_RULE)
+        exact = geometry.dx({"quadrature_degree": gradient_degree(mesh)})
 
         def prepared(term: Term) -> Term:
             constant = with_constants(term, mesh)
             return constant if model.temperature is None else constant.at_temperature(ratio)
 
-        c = model.composition([0.0] * self._n)
+        c = model.composition([0.0] * n)
         self.terms = [prepared(term) for term in model.free_energy]
         self._measured: list[tuple[Term, Any]] = [
             (prepared_term, exact if has_gradient(term, c) else lumped)
             for term, prepared_term in zip(model.free_energy, self.terms, strict=True)
         ]
         for boundary, surface_terms in model.surface_energy.items():
-            self._measured += [(prepared(term), walls(geometry.boundaries[boundary])) for term in surface_terms]
+            self._measured += [(prepared(term), geometry.on(boundary, {"quadrature_degree": 4})) for term in surface_terms]
+        self._fields = [(term, exact) for term in self.terms if isinstance(term, Electrostatic)]
 
     @property
     def gauss_points(self) -> frozenset[int]:
         return frozenset(term.gauss_points for term, _ in self._measured)
 
-    def value(self, c: Composition) -> Expr:
+    def value(self, c: Composition, phi: Expr) -> Expr:
         """F as a UFL form."""
-        return sum(term.density(c, None) * measure for term, measure in self._measured)
+        local = sum(term.density(c, phi) * measure for term, measure in self._measured)
+        return sum((term.field_density(phi) * measure for term, measure in self._fields), start=local)
+
+    def poisson(self, c: Composition, phi: Expr, v: Expr) -> Expr:
+        """-<dF/dphi, v> at a state: (eps grad phi, grad v) - (rho, v)_h - <surface charges, v>."""
+        mesh = self._at.function_space.mesh
+        potential, values = fem.Function(blocked(mesh, 1)), [fem.Constant(mesh, 0.0) for _ in c]
+        variation = ufl.derivative(self.value(c.with_values(values), potential), potential, v)
+        return -ufl.replace(variation, {potential: phi} | dict(zip(values, c, strict=True)))
 
     def entropy(self, c: Composition) -> dict[str, Expr]:
         """The coefficients a_k of sum_k a_k x_k ln x_k, of all terms together."""
@@ -132,34 +165,34 @@ class Functional:
                 total[name] = total[name] + a if name in total else a
         return total
 
-    def excess_potential(self, c: Composition) -> list[Expr] | None:
+    def excess_potential(self, c: Composition, phi: Expr) -> list[Expr] | None:
         """d f_ex/dc_i of all that is not sum_k a_k x_k ln x_k, without gradient terms; None for an ideal mixture."""
         variables = [ufl.variable(ci) for ci in c]
-        f = sum(term.excess(c.with_values(variables), None) for term in self.terms)
+        f = sum(term.excess(c.with_values(variables), phi) for term in self.terms)
         if isinstance(f, (int, float)):
             return None
         return [ufl.diff(f, variable) for variable in variables]
 
     def __call__(self, u: Expr, part: str = "whole", gauss_points: int | None = None) -> Expr:
         """<F'(u), q>, of the whole energy or its "convex" or "concave" part, of all terms or those that ask for so many Gauss points."""
-        c = self._composition(self._at)
+        c, phi = self._composition(self._at), self._phi(self._at)
         form = 0
         for term, measure in self._measured:
             if gauss_points in (None, term.gauss_points):
-                form += _part(term, c, part) * measure
+                form += _part(term, c, phi, part) * measure
         return ufl.replace(ufl.derivative(form, self._at, self._direction), {self._at: u})
 
 
-def _part(term: Term, c: Composition, part: str) -> Expr:
+def _part(term: Term, c: Composition, phi: Expr, part: str) -> Expr:
     if part == "whole":
-        return term.density(c, None)
-    convex = term.convex_part(c, None)
+        return term.density(c, phi)
+    convex = term.convex_part(c, phi)
     if convex is None:
         raise InputError(
             f"[time] scheme = 'convex-split' needs the convex part of every term, and {term.label} has none: "
             "give it a method convex_part, or take scheme = 'avf' or 'backward-euler'"
         )
-    return convex if part == "convex" else term.density(c, None) - convex
+    return convex if part == "convex" else term.density(c, phi) - convex
 
 
 def gradient_degree(mesh: Any) -> int:

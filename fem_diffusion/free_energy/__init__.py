@@ -5,6 +5,7 @@ Mixing energies are in units of RT/V_m, the solver's unit of energy density (one
 """
 
 from .activity import NRTL, Margules, RedlichKister, Wilson
+from .electrostatic import Electrostatic, SternLayer, SurfaceCharge
 from .external import ExternalPotential
 from .mixing import FloryHuggins, Ideal, LatticeGas, PairInteraction, RegularSolution
 from .polynomial import DoubleWell, Gradient, Quadratic, WallEnergy
@@ -13,6 +14,7 @@ from .term import Term, x_ln_x
 __all__ = [
     "NRTL",
     "DoubleWell",
+    "Electrostatic",
     "ExternalPotential",
     "FloryHuggins",
     "Gradient",
@@ -23,6 +25,8 @@ __all__ = [
     "Quadratic",
     "RedlichKister",
     "RegularSolution",
+    "SternLayer",
+    "SurfaceCharge",
     "Term",
     "WallEnergy",
     "Wilson",

@@ -39,18 +39,22 @@ class LatticeGas(Term):
 
     mu_i = ln(c_i/c_0); nothing passes c_0 = 0, where all sites are taken (Kilic, Bazant & Ajdari, Phys. Rev. E 75 (2007) 021502).
     What is solved for are fractions of the sites; site_concentration, mol/m^3, is the concentration of a fraction of one.
+
+    Where species take v_i sites each ([[species]] size), c_0 = 1 - sum_i v_i c_i and f has sum_i (v_i - 1) c_i added, a constant in mu:
+    mu_i = ln c_i - v_i ln c_0. Exact for v_i = 1, else the mean field of a solvent of size one (as in Borukhov, Andelman & Orland, Electrochim.
+    Acta 46 (2000) 221, for one large and one small ion).
     """
 
     site_concentration: Annotated[float, Quantity("mol/m^3", positive=True)] | None = None
 
     def density(self, c: Composition, phi: Expr) -> Expr:
-        return ideal_mixing(self.entropy(c), c)
+        return ideal_mixing(self.entropy(c), c) + self.excess(c, phi)
 
     def entropy(self, c: Composition) -> Mapping[str, Expr]:
         return dict.fromkeys(c.closed, 1.0)
 
     def excess(self, c: Composition, phi: Expr) -> Expr:
-        return 0.0
+        return sum((v_i - 1) * c_i for v_i, c_i in zip(c.sizes, c, strict=True)) if c.sizes else 0.0
 
     def convex_part(self, c: Composition, phi: Expr) -> Expr:
         return self.density(c, phi)

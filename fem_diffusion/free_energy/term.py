@@ -35,6 +35,10 @@ class Term(Record):
     def density(self, c: Composition, phi: Expr) -> Expr:
         """f(c, grad c), J/m^3 (J/m^2 for a wall). `phi` is the electric potential, None in an uncharged problem."""
 
+    def field_density(self, phi: Expr) -> Expr:
+        """A part that depends on grad phi alone. (The density is integrated at the vertices, this exactly.)"""
+        return 0.0
+
     def entropy(self, c: Composition) -> Mapping[str, Expr]:
         """The coefficients a_k of the part sum_k a_k x_k ln x_k of the density, by component: the singular part, known in closed form."""
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from dolfinx import fem
 from dolfinx import mesh as dmesh
 
 from ..parallel import global_max, global_min, global_sum
+from .measure import Measure
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,6 +37,31 @@ class Geometry:
     @property
     def dimension(self) -> int:
         return self.mesh.topology.dim
+
+    @property
+    def volume_dimension(self) -> int:
+        """Of which power of a length an integral over the domain is."""
+        return self.dimension
+
+    def dx(self, metadata: Mapping[str, Any]) -> Measure:
+        """Integrals over the domain; called with the value of a region, over that."""
+        return Measure(ufl.Measure("dx", domain=self.mesh, subdomain_data=self.cell_tags, metadata=metadata))
+
+    def on(self, boundary: str, metadata: Mapping[str, Any]) -> Measure:
+        """Integrals over a boundary, or a surface inside the domain."""
+        tag = self.boundaries[boundary]
+        given = {"domain": self.mesh, "subdomain_data": self.facet_tags, "metadata": metadata}
+        inside = ufl.Measure("dS", **given)(tag) if self.lies_inside(boundary) else None
+        return Measure(ufl.Measure("ds", **given)(tag), inside=inside)
+
+    def lies_inside(self, boundary: str) -> bool:
+        """Whether some of a boundary's facets have cells on both sides. Collective."""
+        mesh, d = self.mesh, self.dimension - 1
+        mesh.topology.create_connectivity(d, d + 1)
+        exterior = dmesh.exterior_facet_indices(mesh.topology)
+        facets = self.facet_tags.find(self.boundaries[boundary])
+        facets = facets[facets < mesh.topology.index_map(d).size_local]
+        return bool(global_sum(mesh.comm, int(np.setdiff1d(facets, exterior).size)))
 
     def wrap(self, x: Floats) -> Floats:
         """Coordinates (3, n) with periodic ones moved into [lower, lower + period).

@@ -3,10 +3,23 @@
 L is symmetric (Onsager) and positive semi-definite, so that the free energy falls; `admissible.check_positive` sees to it.
 """
 
-from .base import Matrix, Mobility, MobilityOfForces
+from .base import Matrix, Mobility, MobilityOfForces, forces
 from .lattice import Degenerate, Stirring
 from .maxwell_stefan import MaxwellStefan
 from .onsager import Constant, Onsager
-from .tracer import Darken, Fick
+from .tracer import Darken, Fick, VolumeExclusion
 
-__all__ = ["Constant", "Darken", "Degenerate", "Fick", "Matrix", "MaxwellStefan", "Mobility", "MobilityOfForces", "Onsager", "Stirring"]
+__all__ = [
+    "Constant",
+    "Darken",
+    "Degenerate",
+    "Fick",
+    "Matrix",
+    "MaxwellStefan",
+    "Mobility",
+    "MobilityOfForces",
+    "Onsager",
+    "Stirring",
+    "VolumeExclusion",
+    "forces",
+]

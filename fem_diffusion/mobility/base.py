@@ -70,7 +70,8 @@ class MobilityOfForces(Mobility):
 
         d_i = sum_j S_ij grad mu_j,     S = diag(c) - c c^T  (fractions that close to one),   S = diag(c)  (independent concentrations),
 
-    which are d_i = grad c_i for an ideal mixture.
+    which are d_i = grad c_i for an ideal mixture: S is the inverse of the ideal Hessian. (Of particles of sizes v_i that is
+    diag(1/c) + v v^T/c_0, and S = diag(c) - (v c)(v c)^T/(c_0 + sum_k v_k^2 c_k).)
     """
 
     closed: ClassVar[bool] = True
@@ -83,20 +84,19 @@ class MobilityOfForces(Mobility):
     def fluxes(self, c: Composition, d: Sequence[Expr], closed: bool) -> list[Expr]:
         """J_i from the d_i of an entropy that closes the fractions to one, or does not.
 
-        (diag(c) - c c^T) diag(c)^-1 = 1 - c 1^T turns the second kind of forces into the first, 1 + c 1^T/c_0 the first into the second.
+        (diag(c) - c c^T) diag(c)^-1 = 1 - c 1^T turns the second kind of forces into the first, 1 + c 1^T/c_0 the first into the second
+        (1 + (v c) v^T/c_0 with sizes).
         """
         if closed and not self.closed:
-            d = [d_i + c_i / c.rest * total(d) for c_i, d_i in zip(c, d, strict=True)]
+            crowding = total(v_i * d_i for v_i, d_i in zip(sizes(c), d, strict=True))
+            d = [d_i + v_i * c_i / c.rest * crowding for v_i, c_i, d_i in zip(sizes(c), c, d, strict=True)]
         elif self.closed and not closed:
-            d = [d_i - c_i * total(d) for c_i, d_i in zip(c, d, strict=True)]
+            d = forces(c, [d_i / c_i for c_i, d_i in zip(c, d, strict=True)], True) if c.sizes else [d_i - c_i * total(d) for c_i, d_i in zip(c, d, strict=True)]
         return self.fluxes_of(c, d)
 
     def flux(self, c: Composition, gradients: Sequence[Expr]) -> list[Expr]:
         # one solution for all: by the matrix every column would be one
-        if not self.closed:
-            return self.fluxes_of(c, [c_i * g for c_i, g in zip(c, gradients, strict=True)])
-        mean = total(c_i * g for c_i, g in zip(c, gradients, strict=True))
-        return self.fluxes_of(c, [c_i * (g - mean) for c_i, g in zip(c, gradients, strict=True)])
+        return self.fluxes_of(c, forces(c, gradients, self.closed))
 
     def matrix(self, c: Composition) -> Matrix:
         columns = [[-J for J in self.fluxes_of(c, [S[j] for S in self.entropy_matrix(c)])] for j in range(len(c))]
@@ -104,9 +104,37 @@ class MobilityOfForces(Mobility):
 
     def entropy_matrix(self, c: Composition) -> Matrix:
         """S, of which J = -A S grad mu"""
-        if self.closed:
-            return [[c_i * ((1 if i == j else 0) - c_j) for j, c_j in enumerate(c)] for i, c_i in enumerate(c)]
-        return diagonal(c)
+        if not self.closed:
+            return diagonal(c)
+        v, width = sizes(c), _width(c)
+        return [[c_i * ((1 if i == j else 0) - v[i] * v[j] * c_j / width) for j, c_j in enumerate(c)] for i, c_i in enumerate(c)]
+
+
+def forces(c: Composition, gradients: Sequence[Expr], closed: bool) -> list[Expr]:
+    """d_i = sum_j S_ij grad mu_j from the gradients of mu: c_i (g_i - v_i sum_j v_j c_j g_j/(c_0 + sum_k v_k^2 c_k)), or c_i g_i if not closed."""
+    if not closed:
+        return [c_i * g_i for c_i, g_i in zip(c, gradients, strict=True)]
+    v, width = sizes(c), _width(c)
+    mean = total(v_i * c_i * g_i / width for v_i, c_i, g_i in zip(v, c, gradients, strict=True))
+    return [c_i * (g_i - v_i * mean) for v_i, c_i, g_i in zip(v, c, gradients, strict=True)]
+
+
+def sizes(c: Composition) -> tuple[Expr, ...]:
+    """v_i; the integer 1 where all species take one site"""
+    return c.sizes or (1,) * len(c)
+
+
+def require_equal_sizes(mobility: Mobility, c: Composition) -> None:
+    if c.sizes:
+        given = ", ".join(f"{name} = {size:g}" for name, size in zip(c.names, c.sizes, strict=True))
+        raise InputError(
+            f"{mobility.label} exchanges particles of equal sizes ({given}): take kind = 'VolumeExclusion' or 'Fick', or remove size"
+        )
+
+
+def _width(c: Composition) -> Expr:
+    """c_0 + sum_k v_k^2 c_k; one where all sizes are"""
+    return c.rest + sum(v * v * ci for v, ci in zip(c.sizes, c, strict=True)) if c.sizes else 1
 
 
 def _is_zero(entry: Expr) -> bool:

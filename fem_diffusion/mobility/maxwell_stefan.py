@@ -10,7 +10,7 @@ from ..diffusivity import Diffusivity
 from ..errors import InputError
 from ..free_energy.term import require_name, split_pair
 from ..state import Composition, Expr
-from .base import Matrix, MobilityOfForces, total
+from .base import Matrix, MobilityOfForces, require_equal_sizes, total
 
 
 class MaxwellStefan(MobilityOfForces):
@@ -78,6 +78,7 @@ class MaxwellStefan(MobilityOfForces):
                 f"{self.label} needs the component that closes the sum to one by name: add it as a [[species]] with balance = true"
             )
         self.pairs(c)
+        require_equal_sizes(self, c)
         if self.stagnant is not None:
             require_name(self, self.stagnant, c.closed)
             if self.stagnant != c.balance:

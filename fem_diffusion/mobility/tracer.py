@@ -12,7 +12,7 @@ from ..diffusivity import Diffusivity
 from ..errors import InputError
 from ..free_energy.term import require_name
 from ..state import Composition, Expr
-from .base import Matrix, MobilityOfForces, diagonal, total
+from .base import Matrix, MobilityOfForces, diagonal, require_equal_sizes, sizes, total
 
 
 class MobilityOfSpecies(MobilityOfForces):
@@ -60,8 +60,37 @@ class Fick(MobilityOfSpecies):
     def matrix(self, c: Composition) -> Matrix:
         return diagonal(self.diffusivities[name] * c[name] for name in c.names)
 
+    def flux(self, c: Composition, gradients: Sequence[Expr]) -> list[Expr]:
+        return [-self.diffusivities[name] * c[name] * g for name, g in zip(c.names, gradients, strict=True)]
+
     def fluxes_of(self, c: Composition, d: Sequence[Expr]) -> list[Expr]:
         return [-self.diffusivities[name] * d_i for name, d_i in zip(c.names, d, strict=True)]
+
+
+class VolumeExclusion(MobilityOfSpecies):
+    """L_ij = D_i c_i c_0 delta_ij: a particle moves where a site is free, J_i = -D_i (c_0 d_i + v_i c_i sum_j v_j d_j).
+
+    With d_i = grad c_i that is -D_i (c_0 grad c_i - v_i c_i grad c_0), the mean field limit of particles that hop to empty sites (Burger,
+    Schlake & Wolfram, Nonlinearity 25 (2012) 961; Gerstenmayer & Juengel, Comput. Appl. Math. 38 (2019) 117). A closure, not the limit: hops
+    without exchange in one dimension have other currents.
+    """
+
+    def carriers(self, c: Composition) -> Sequence[str]:
+        return c.names
+
+    def matrix(self, c: Composition) -> Matrix:
+        return diagonal(self.diffusivities[name] * c[name] * c.rest for name in c.names)
+
+    def flux(self, c: Composition, gradients: Sequence[Expr]) -> list[Expr]:
+        return [-self.diffusivities[name] * c[name] * c.rest * g for name, g in zip(c.names, gradients, strict=True)]
+
+    def fluxes_of(self, c: Composition, d: Sequence[Expr]) -> list[Expr]:
+        v = sizes(c)
+        crowding = total(v_i * d_i for v_i, d_i in zip(v, d, strict=True))
+        return [
+            -self.diffusivities[name] * (c.rest * d_i + v_i * c_i * crowding)
+            for name, v_i, c_i, d_i in zip(c.names, v, c, d, strict=True)
+        ]
 
 
 class Darken(MobilityOfSpecies):
@@ -80,6 +109,7 @@ class Darken(MobilityOfSpecies):
             raise InputError(
                 f"{self.label} needs a diffusivity of the component that closes the sum to one: add it as a [[species]] with balance = true"
             )
+        require_equal_sizes(self, c)
         return tuple(c.closed)
 
     def lattice_velocity(self, c: Composition, d: Sequence[Expr]) -> Expr:
