@@ -1,11 +1,12 @@
 """Finite elements for uphill diffusion: a free energy and a mobility make a model."""
 
-from .boundary import Boundary, Exchange, PotentialExchange, Wetting
+from .boundary import Boundary, ButlerVolmer, Exchange, PotentialExchange, Stern, Wetting
 from .diffusivity import Arrhenius
 from .errors import InputError, StepFailed
 from .free_energy import (
     NRTL,
     DoubleWell,
+    Electrostatic,
     ExternalPotential,
     FloryHuggins,
     Gradient,
@@ -21,7 +22,7 @@ from .free_energy import (
     Wilson,
 )
 from .mesh import Mesh
-from .mobility import Constant, Darken, Degenerate, Fick, MaxwellStefan, Mobility, MobilityOfForces, Onsager, Stirring
+from .mobility import Constant, Darken, Degenerate, Fick, MaxwellStefan, Mobility, MobilityOfForces, Onsager, Stirring, VolumeExclusion
 from .problem import Problem
 from .reaction import Reaction
 from .run import run
@@ -33,11 +34,13 @@ __all__ = [
     "Arrhenius",
     "Average",
     "Boundary",
+    "ButlerVolmer",
     "Composition",
     "Constant",
     "Darken",
     "Degenerate",
     "DoubleWell",
+    "Electrostatic",
     "Exchange",
     "ExternalPotential",
     "Fick",
@@ -64,9 +67,11 @@ __all__ = [
     "RegularSolution",
     "Species",
     "StepFailed",
+    "Stern",
     "Stirring",
     "Term",
     "Time",
+    "VolumeExclusion",
     "WallEnergy",
     "Wetting",
     "Wilson",

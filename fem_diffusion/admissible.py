@@ -59,7 +59,7 @@ def sample_compositions(
 ) -> Array:
     """About `count` well spread compositions, (n, m), the same in every call.
 
-    closed: of the simplex {c_i >= 0, sum_i c_i <= 1}, with its corners and the centres of its edges and faces, moved inside by 1e-6
+    closed: of the simplex {c_i >= 0, sum_i v_i c_i <= 1}, with its corners and the centres of its edges and faces, moved inside by 1e-6
     else:   of the box [lower, upper], a number or one for each species, with its corners; by default [0, 1]
     """
     n = len(composition)
@@ -69,7 +69,7 @@ def sample_compositions(
         sizes = range(1, n + 2) if n < 8 else (1, 2, 3, n + 1)
         special = np.array([corners[list(face)].mean(axis=0) for k in sizes for face in combinations(range(n + 1), k)])
         x = np.vstack([special, _simplex(n, count - len(special))])
-        return ((1 - (n + 1) * INSIDE) * x + INSIDE)[:, :n].T
+        return ((1 - (n + 1) * INSIDE) * x + INSIDE)[:, :n].T / np.reshape(composition.sizes or (1.0,), (-1, 1))
     low = np.broadcast_to(np.asarray(0.0 if lower is None else lower, dtype=float), n)
     high = np.broadcast_to(np.asarray(1.0 if upper is None else upper, dtype=float), n)
     corners = np.array(list(product((0.0, 1.0), repeat=n))) if n < 8 else np.empty((0, n))

@@ -15,7 +15,7 @@ from .field import Field, FieldOf
 from .record import Record
 from .units import Quantity, Value
 
-BySpecies = dict[str, Annotated[Field, FieldOf("")]]
+BySpecies = dict[str, Annotated[Field, FieldOf("concentration")]]
 
 
 class Wetting(Record):
@@ -43,7 +43,7 @@ class Exchange(Record):
     label = "[boundary] exchange"
 
     coefficient: Annotated[float, Quantity("m/s", minimum=0)]
-    reference: Annotated[Field, FieldOf("")]
+    reference: Annotated[Field, FieldOf("concentration")]
 
 
 class PotentialExchange(Record):
@@ -51,8 +51,8 @@ class PotentialExchange(Record):
 
     label = "[boundary] exchange"
 
-    coefficient: Annotated[float, Quantity("m^4/(J*s)", minimum=0)]
-    potential_reference: Annotated[Field, FieldOf("J/m^3")]
+    coefficient: Annotated[float, Quantity("concentration^2*m^4/(J*s)", minimum=0)]
+    potential_reference: Annotated[Field, FieldOf("J/(m^3*concentration)")]
 
 
 class Stern(Record):
@@ -97,13 +97,13 @@ class ButlerVolmer(Record):
     label = "[boundary] butler_volmer"
 
     exchange_current: Annotated[float, Quantity("A/m^2", positive=True)]
-    reference: Annotated[float, Quantity("", positive=True)]
+    reference: Annotated[float, Quantity("concentration", positive=True)]
     equilibrium_potential: Annotated[float, Quantity("V")] = 0.0
     transfer_coefficient: float = Default(default=0.5, ge=0, le=1)
 
 
 class Boundary(Record):
-    """Conditions on one boundary.
+    """Conditions on one boundary. Units are those of fractions; where concentrations are in mol/m^3, fluxes are in mol/(m^2 s) and mu in J/mol.
 
     concentration:      a reservoir: fixes c, and mu = df/dc at that c unless chemical_potential is given too
     chemical_potential: fixes mu, J/m^3
@@ -119,8 +119,8 @@ class Boundary(Record):
     label = "[boundary]"
 
     concentration: BySpecies = {}
-    chemical_potential: dict[str, Annotated[Field, FieldOf("J/m^3")]] = {}
-    flux: dict[str, Annotated[Field, FieldOf("m/s")]] = {}
+    chemical_potential: dict[str, Annotated[Field, FieldOf("J/(m^3*concentration)")]] = {}
+    flux: dict[str, Annotated[Field, FieldOf("concentration*m/s")]] = {}
     exchange: dict[str, Exchange | PotentialExchange] = {}
     wetting: Wetting | None = None
     potential: Annotated[Field, FieldOf("V")] | None = None

@@ -35,9 +35,14 @@ class Cells:
         """int -sum_i J_i . grad mu_i over each cell, (cells,)."""
         return self._integrals(self._dissipation)
 
+    def dissipation_density(self) -> np.ndarray:
+        """Its mean over each cell, (cells,)."""
+        integrals = self.dissipation()
+        return np.divide(integrals, self.volumes, out=np.zeros_like(integrals), where=self.volumes > 0)
+
     @cached_property
     def volumes(self) -> np.ndarray:
-        """(cells,)"""
+        """(cells,), zero of dielectrics"""
         one = ufl.TestFunction(self._piecewise.function_space)
         return self._integrals(compile_form(one * self._formulation.geometry.dx({"quadrature_degree": 4})))
 
@@ -50,7 +55,7 @@ class Cells:
         for component in means.T:
             piecewise.x.array[: len(component)] = component
             piecewise.x.scatter_forward()
-            nodal.x.array[: formulation.vertices] = formulation.assembled(averaging) / formulation.volume
+            nodal.x.array[: formulation.vertices] = formulation.per_volume(formulation.assembled(averaging))
             nodal.x.scatter_forward()
             columns.append(nodal.x.array.copy())
         return means, np.column_stack(columns)
@@ -98,9 +103,10 @@ class Cells:
         return values
 
     def _means(self, expression: Any) -> np.ndarray:
-        """Over the expression's points, (cells, components)."""
+        """Over the expression's points, (cells, components); zero in dielectrics."""
         cells = np.arange(self._mesh.topology.index_map(self._mesh.topology.dim).size_local, dtype=np.int32)
         values: np.ndarray = compat.evaluate(expression, self._mesh, cells).mean(axis=1)
+        values[~self._formulation.geometry.is_matter[: len(cells)]] = 0.0
         return values
 
     def _by_species(self, values: np.ndarray) -> dict[str, np.ndarray]:

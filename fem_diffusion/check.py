@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .admissible import check_positive, sample_compositions
+from .charges import charge_warnings
 from .diagnostics import Columns
 from .errors import InputError
 from .mesh import statistics
@@ -51,7 +52,7 @@ def check(system: System) -> Report:
         "h_max": (mesh["h_max"] * scales.length, "m" if dimensional else ""),
     }
     for name, mean in zip(system.model.names, means, strict=True):
-        numbers[f"mean of {name}"] = (float(mean), "")
+        numbers[f"mean of {name}"] = (float(mean) * scales.concentration, "mol/m^3" if system.given.molar else "")
     if system.n == 1:
         binary = BinaryThermodynamics.of(
             system.problem.free_energy, system.problem.transport, system.problem.composition(), float(means[0])
@@ -63,7 +64,7 @@ def check(system: System) -> Report:
 
 def _warnings(system: System) -> list[str]:
     """Of any number of components."""
-    warnings, c = [], system.composition
+    warnings, c = charge_warnings(system.given), system.composition
     for name in c.closed:
         bringing = [type(term).__name__ for term in system.problem.free_energy if name in term.entropy(c)]
         if len(bringing) > 1:
@@ -131,7 +132,7 @@ def require_well_posed(system: System) -> None:
     check_positive(mobility, composition, sample_compositions(composition, closed, lower=low, upper=high))
     c = sample_compositions(composition, False, lower=low, upper=high)
     if closed:
-        c = c[:, (c > 0).all(axis=0) & (c.sum(axis=0) < 1)]
+        c = c[:, (c > 0).all(axis=0) & (system.model.rest(c.T) > 0)]
     if not c.size or (eigenvalues(system.local_density.gradient_coefficients(c))[:, 0] > 0).all():
         return
     for ratio in _temperature_range(system):

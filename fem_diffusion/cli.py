@@ -1,8 +1,9 @@
-"""The command line: fem-diffusion check | run | thermo PROBLEM.toml."""
+"""The command line: fem-diffusion check | run | sweep | impedance | thermo PROBLEM.toml."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time as clock
 from collections.abc import Callable, Sequence
@@ -24,9 +25,13 @@ from .errors import InputError, StepFailed
 from .output import default_folder, first_free
 from .parallel import abort_on_exception, on_root
 from .problem import Problem
+from .impedance import spectrum
 from .run import run as run_problem
+from .sweep import Range, numbers
+from .sweep import sweep as run_sweep
 from .system import System
 from .thermodynamics import BinaryThermodynamics, MulticomponentThermodynamics, PhaseDiagram, TernaryPhaseDiagram
+from .units import Quantity
 from .uphill import inside
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 3, 130
@@ -81,6 +86,67 @@ def run(
         finally:
             if resolved.exists() and not of_another:
                 _say(_contents(folder, clock.perf_counter() - started))
+
+    _guarded(work)
+
+
+@app.command()
+def sweep(
+    problem: ProblemFile,
+    over: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=FIRST:LAST:COUNT",
+            help="the values of one parameter, also KEY=A,B,C; the key as for --set; numbers without a unit are in SI units, if the problem has units; "
+            "of several --over all combinations, the first is the outermost loop",
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>-sweep); one that is there is continued")
+    ] = None,
+    changes: Changes = None,
+    petsc: PetscOptions = None,
+) -> None:
+    """Solve the problem at many values of its parameters: a table and curves (current, charge, differential capacitance, fluxes)."""
+
+    def work() -> None:
+        _set_petsc_options(petsc or [])
+        ranges = [Range.parse(text) for text in over]
+        folder = on_root(MPI.COMM_WORLD, lambda: output or first_free(Path("results"), f"{problem.stem}-sweep"))
+        started = clock.perf_counter()
+        failures = run_sweep(problem, ranges, folder, _changes(changes))
+        _say(_contents(folder, clock.perf_counter() - started))
+        if failures:
+            count = math.prod(len(one.values) for one in ranges)
+            raise StepFailed("\n".join([f"{len(failures)} of {count} points failed; the same command with -o {folder} tries them again:", *failures]))
+
+    _guarded(work)
+
+
+@app.command()
+def impedance(
+    problem: ProblemFile,
+    boundary: Annotated[str, typer.Option(metavar="NAME", help="the electrode whose potential is modulated")],
+    frequencies: Annotated[
+        str, typer.Option(metavar="FIRST:LAST:COUNT", help="evenly spaced in the logarithm, also A,B,C; without a unit in Hz, if the problem has units")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>-impedance)")
+    ] = None,
+    changes: Changes = None,
+    petsc: PetscOptions = None,
+) -> None:
+    """The impedance between an electrode and the rest, by linearisation at the steady state: a table and a picture (Nyquist, Bode)."""
+
+    def work() -> None:
+        _set_petsc_options(petsc or [])
+        values, unit = numbers(frequencies, "--frequencies", logarithmic=True)
+        in_hertz = [float(Quantity("1/s").parse(f"{value!r} {unit}")) for value in values] if unit else list(values)
+        data = Problem.read(problem, _changes(changes))
+        folder = on_root(MPI.COMM_WORLD, lambda: output or first_free(Path("results"), f"{problem.stem}-impedance"))
+        started = clock.perf_counter()
+        spectrum(data, boundary, in_hertz, folder)
+        _say(_contents(folder, clock.perf_counter() - started))
 
     _guarded(work)
 
@@ -281,6 +347,10 @@ _CONTENTS = {
     "fields.vtkhdf": "c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply",
     "history.csv": "one row per step: energy, masses, bounds, fluxes, probes",
     "run.log": "one line per step",
+    "sweep.csv": "one row per point: the swept values, and the last row of its history",
+    "sweep.png": "the curves",
+    "impedance.csv": "one row per frequency: Z, its size and phase, the capacitance",
+    "impedance.png": "Nyquist and Bode plots",
     "problem.resolved.toml": "the problem with all defaults",
     "provenance.json": "outcome, versions, mesh, options, wall time",
 }

@@ -12,6 +12,7 @@ import ufl
 from dolfinx import fem
 
 from .boundary import ButlerVolmer, Exchange, PotentialExchange
+from .charges import require_neutral
 from .errors import InputError
 from .field import Field
 from .formulation import VERTEX_RULE, Formulation, with_constants
@@ -37,19 +38,20 @@ class Conditions:
         self._require_exterior()
         self._problem = problem
         self._reservoirs = [self._fixed(boundary, *unknown) for boundary in problem.boundary for unknown in self._evaluators(boundary)]
+        self._dielectrics = self._without_matter() if formulation.geometry.dielectrics else []
         self._require_temperature(0.0)
 
     @property
     def fixed(self) -> list[Any]:
         """DOLFINx' Dirichlet conditions."""
-        return [reservoir.condition for reservoir in self._reservoirs]
+        return [reservoir.condition for reservoir in (*self._reservoirs, *self._dielectrics)]
 
     @cached_property
     def held(self) -> np.ndarray:
         """Which unknowns are fixed, (owned vertices, block)."""
         formulation = self._formulation
         marked = np.zeros((formulation.vertices, formulation.block), dtype=bool)
-        for reservoir in self._reservoirs:
+        for reservoir in (*self._reservoirs, *self._dielectrics):
             marked[reservoir.owned(formulation.vertices), reservoir.component] = True
         return marked
 
@@ -69,6 +71,12 @@ class Conditions:
         rows = range(self._formulation.block)[self._formulation.mass_rows]
         return [reservoir for reservoir in self._reservoirs if reservoir.component in rows]
 
+    @property
+    def exchanged(self) -> set[str]:
+        """The species whose concentration some boundary determines: a reservoir, a film, an electrode."""
+        names = {name for given in self._boundary.values() for name in (*given.exchange, *given.butler_volmer)}
+        return names | {self._names[reservoir.component % self._formulation.n] for reservoir in self._feeding}
+
     def update(self, time: float, potential_time: float) -> None:
         """Boundary values: concentrations at one time, potentials at another, since mu may stand for the middle of a step."""
         for reservoir in self._reservoirs:
@@ -78,6 +86,7 @@ class Conditions:
                     reservoir.g.x.array[reservoir.dofs] = reservoir.evaluate(x, potential_time if reservoir.of_potential else time)
             reservoir.g.x.scatter_forward()
         self._require_room(time)
+        self._require_neutral(time)
         self._require_admissible(time)
         self._require_temperature(potential_time)
 
@@ -87,7 +96,7 @@ class Conditions:
         if not formulation.model.closed:
             return
         for boundary, given in self._boundary.items():
-            dofs = next((reservoir.dofs for reservoir in self._reservoirs if reservoir.boundary == boundary), np.empty(0, dtype=np.int32))
+            dofs = self._vertices_on(boundary)
             size = dict(zip(self._names, formulation.model.sizes or (1.0,) * formulation.n, strict=True))
             x = formulation.places[:, dofs]
             total = sum((size[name] * field.at(x, time) for name, field in given.concentration.items()), start=np.zeros(len(dofs)))
@@ -96,6 +105,15 @@ class Conditions:
                 raise InputError(
                     f"[boundary.{boundary}] concentrations: the sum is {most:g} at t = {time * self._time_unit:g}, and must be at most 1"
                 )
+
+    def _vertices_on(self, boundary: str) -> np.ndarray:
+        """Of a boundary that holds something, ghosts included; of others none."""
+        return next((reservoir.dofs for reservoir in self._reservoirs if reservoir.boundary == boundary), np.empty(0, dtype=np.int32))
+
+    def _require_neutral(self, time: float) -> None:
+        for boundary, given in self._boundary.items():
+            if given.concentration:
+                require_neutral(self._problem, self._formulation, boundary, self._vertices_on(boundary), time)
 
     def _require_temperature(self, time: float) -> None:
         """A given temperature must be positive at every vertex, whenever a step asks for it."""
@@ -136,17 +154,38 @@ class Conditions:
                 reason = why.get(found[0], "it must be finite" if electric else "no composition has that")
                 raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {reason}")
 
+    def values(self) -> list[np.ndarray]:
+        """What each fixed unknown is held at, ghosts included, one array for each."""
+        return [reservoir.g.x.array[reservoir.dofs].copy() for reservoir in self._reservoirs]
+
+    def set_values(self, values: list[np.ndarray]) -> None:
+        for reservoir, given in zip(self._reservoirs, values, strict=True):
+            reservoir.g.x.array[reservoir.dofs] = given
+            reservoir.g.x.scatter_forward()
+
+    def values_of_u(self) -> list[np.ndarray]:
+        """What u has there."""
+        u = self._formulation.u.x.array.reshape(-1, self._formulation.block)
+        return [u[reservoir.dofs, reservoir.component].copy() for reservoir in self._reservoirs]
+
     def impose_potentials(self) -> None:
         """Set mu in u to its values in the reservoirs: there it is not F'(c), which lacks the reservoir's own surface term."""
-        self._impose([reservoir for reservoir in self._reservoirs if reservoir.of_potential and reservoir.component != self._formulation.phi_row])
+        held = [reservoir for reservoir in (*self._reservoirs, *self._dielectrics) if reservoir.of_potential]
+        self._impose([reservoir for reservoir in held if reservoir.component != self._formulation.phi_row])
 
     def impose_phi(self) -> None:
-        """Set phi in u to its values at electrodes and reservoirs."""
-        self._impose([reservoir for reservoir in self._reservoirs if reservoir.component == self._formulation.phi_row])
+        """Set phi in u to its values at electrodes and reservoirs, the concentrations unchanged."""
+        formulation = self._formulation
+        if formulation.phi_row is None:
+            return
+        phi = formulation.all_phi().copy()
+        for reservoir in self._electrodes:
+            phi[reservoir.dofs] = reservoir.g.x.array[reservoir.dofs]
+        formulation.set_phi(phi[: formulation.vertices])
 
     def impose_concentrations(self) -> None:
         """Set c in u to its values in the reservoirs: otherwise it would jump there in the first step, however short that is."""
-        self._impose([reservoir for reservoir in self._reservoirs if not reservoir.of_potential])
+        self._impose([reservoir for reservoir in (*self._reservoirs, *self._dielectrics) if not reservoir.of_potential])
 
     def _impose(self, reservoirs: list[_Reservoir]) -> None:
         values = self._formulation.u.x.array.reshape(-1, self._formulation.block)
@@ -286,7 +325,7 @@ class Conditions:
         model, u = formulation.model, formulation.u
         found = []
         for boundary, terms in model.surface_energy.items():
-            electric = [with_constants(term, formulation.geometry.mesh) for term in terms if isinstance(term, (SurfaceCharge, SternLayer))]
+            electric = [with_constants(term, formulation.geometry) for term in terms if isinstance(term, (SurfaceCharge, SternLayer))]
             if electric:
                 phi = ufl.variable(formulation.phi(u))
                 density = sum(term.density(formulation.c(u), phi) for term in electric)
@@ -349,14 +388,33 @@ class Conditions:
         return potential
 
     def _require_exterior(self) -> None:
-        """A flux or a wall energy inside the domain would be integrated nowhere."""
+        """A flux or a wall energy inside the domain would be integrated nowhere, and matter cannot pass where there is none."""
+        geometry = self._formulation.geometry
         for name, given in self._boundary.items():
+            if geometry.dielectrics and (given.open or given.wetting) and geometry.bounds_dielectric(name):
+                raise InputError(
+                    f"[boundary.{name}] lies on a dielectric ({', '.join(geometry.dielectrics)}), at least in part, and says something of species: "
+                    "give that part of the boundary another name in the mesh; a potential, surface_charge or stern may stand on it"
+                )
             needs_outside = given.flux or given.exchange or given.wetting or given.stern or given.butler_volmer
             if needs_outside and self._formulation.geometry.lies_inside(name):
                 raise InputError(
                     f"[boundary.{name}] lies inside the domain: a flux, exchange, wetting, stern or butler_volmer needs the domain's outer boundary; inside, a "
                     "concentration, chemical_potential or potential can be fixed, and a surface_charge given"
                 )
+
+    def _without_matter(self) -> list[_Reservoir]:
+        """Zero for every unknown but phi at the vertices inside dielectrics, of which no equation holds."""
+        formulation = self._formulation
+        scalar, potentials = formulation.scalar_space, range(formulation.block)[formulation.potential_rows or slice(0)]
+        dofs, found = np.flatnonzero(~formulation.has_matter).astype(np.int32), []
+        for component in range(formulation.block):
+            if component != formulation.phi_row:
+                g = fem.Function(scalar)
+                pair = [formulation.block * dofs + component, dofs]
+                condition = fem.dirichletbc(g, pair, formulation.space.sub(component)) if formulation.block > 1 else fem.dirichletbc(g, dofs)
+                found.append(_Reservoir("", component, component in potentials, g, dofs, condition, lambda x, t: np.zeros(x.shape[1])))
+        return found
 
     def _fixed(self, boundary: str, component: int, of_potential: bool, evaluate: Evaluate) -> _Reservoir:
         formulation = self._formulation

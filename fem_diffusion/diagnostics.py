@@ -19,10 +19,13 @@ from .tables import Average, Probe
 class Columns:
     """Names and values of a row of history.csv, in the problem's units (SI, if it has units).
 
+    Fractions have no unit: a mass int c dx is in m^3, a flux int J.n ds in m^3/s (per m^2 in 1D, per m in 2D), mu in J/m^3. Concentrations that are
+    amounts per volume are in mol/m^3, masses in mol, fluxes in mol/s, mu in J/mol. Energies are in J, charges in C, currents in A, phi in V.
+
     step, time, dt, newton_iterations, linear_iterations, energy, dissipation; mass, min and max of each species (the named balance too);
     the outward flux of each through each boundary with a condition; with charges the total charge, that on each boundary with a potential or a
-    surface charge, and the outward current of ions sum_i z_i F J_i.n through each; probes; averages; displacements of markers; the fractions of the volume
-    and of the flux of each species that go uphill.
+    surface charge, and the outward current of ions sum_i z_i F J_i.n through each; probes; averages; displacements of markers; the fractions of
+    the volume and of the flux of each species that go uphill.
     """
 
     def __init__(self, system: System) -> None:
@@ -32,7 +35,7 @@ class Columns:
         self._time, self._length, self._volume = unit("s"), system.scales.length, system.scales.length**d
         self._charge, self._voltage = unit("C/m^3") * self._volume, unit("V")
         self._energy = unit("J/m^3") * self._volume
-        self._potential = unit("J/m^3")
+        self._concentration, self._potential = unit("concentration"), unit("J/(m^3*concentration)")
         self._species = [*system.model.names, *([system.model.balance] if system.model.balance else [])]
         locator = Locator(system)
         self._probes = [(probe.name, _probe_place(system, locator, probe)) for probe in system.problem.output.probe]
@@ -53,12 +56,14 @@ class Columns:
         }
         volume = float(global_sum(system.comm, system.volume.sum()))
         closed = self._closed(system.concentrations)
-        low, high = closed.min(axis=0, initial=np.inf), closed.max(axis=0, initial=-np.inf)
+        present = closed[system.has_matter]
+        low, high = present.min(axis=0, initial=np.inf), present.max(axis=0, initial=-np.inf)
         low, high = system.comm.allreduce(low, op=_MIN), system.comm.allreduce(high, op=_MAX)
         masses = self._with_balance(system.masses(), volume)
         for i, name in enumerate(self._species):
-            row |= {f"mass_{name}": masses[i] * self._volume, f"min_{name}": low[i], f"max_{name}": high[i]}
-        flux = self._volume / self._time  # of int J.n ds: fraction times volume per time
+            row |= {f"mass_{name}": masses[i] * self._concentration * self._volume}
+            row |= {f"min_{name}": low[i] * self._concentration, f"max_{name}": high[i] * self._concentration}
+        flux = self._concentration * self._volume / self._time  # of int J.n ds
         for boundary in system.problem.boundary:
             through = [step.fluxes[name, boundary] for name in system.model.names]
             for name, value in zip(self._species, [*through, system.balance_flux(through)], strict=False):
@@ -74,14 +79,16 @@ class Columns:
             fields = np.column_stack([system.formulation.all_concentrations(), system.potentials(), system.formulation.all_phi()])
         for probe, place in self._probes:
             values = place.value(fields)
-            row |= {f"{name}_{probe}": c for name, c in zip(self._species, self._with_balance(values[: system.n], 1.0), strict=True)}
+            values[: 2 * system.n] *= place.in_matter
+            closed_here = self._with_balance(values[: system.n], 1.0)
+            row |= {f"{name}_{probe}": c * self._concentration for name, c in zip(self._species, closed_here, strict=True)}
             row |= {f"mu_{name}_{probe}": mu * self._potential for name, mu in zip(system.model.names, values[system.n : -1], strict=True)}
             if system.model.charged:
                 row[f"phi_{probe}"] = values[-1] * self._voltage
         for average, weights in self._averages:
             total = float(global_sum(system.comm, weights.sum()))
             means = np.asarray(global_sum(system.comm, weights @ closed)) / total
-            row |= {f"mean_{name}_{average}": mean for name, mean in zip(self._species, means, strict=True)}
+            row |= {f"mean_{name}_{average}": mean * self._concentration for name, mean in zip(self._species, means, strict=True)}
         row |= {name: moved * self._length for name, moved in self._markers.displacements(step).items()}
         uphill = system.uphill_map()
         row |= {f"uphill_volume_{name}": fraction for name, fraction in uphill.volume_fractions.items()}
@@ -120,7 +127,7 @@ def _average_weights(system: System, average: Average) -> np.ndarray:
         return system.formulation.region_weights(average.region)
     assert average.where is not None
     place = dict(zip("xyz", system.formulation.x * system.scales.length, strict=True))
-    inside = np.broadcast_to(average.where.numpy(**place, t=0.0), system.volume.shape).astype(bool)
+    inside = np.broadcast_to(average.where.numpy(**place, t=0.0), system.volume.shape).astype(bool) & system.has_matter
     if global_sum(system.comm, int(inside.sum())) == 0:
         raise InputError(f"[[output.average]] {average.name}: where = '{average.where.text}' holds at no vertex of the mesh")
     return np.where(inside, system.volume, 0.0)

@@ -1,4 +1,4 @@
-"""A diffusivity: a number, or Arrhenius' law."""
+"""A diffusivity: a number, or Arrhenius' law, or one of them for each region."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import ufl
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from .by_region import ByRegion, by_region
 from .errors import InputError
 from .record import Record
 from .units import Quantity
@@ -28,16 +29,19 @@ class Arrhenius(Record):
 
 
 class DiffusivityOf:
-    """Annotation of a diffusivity: 3.0, "1e-9 m^2/s", or a table { prefactor = ..., activation_energy = ... }."""
+    """Annotation of a diffusivity: 3.0, "1e-9 m^2/s", a law { prefactor = ..., activation_energy = ... }, or a table of regions with one of them
+    each."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.parse)
 
     def parse(self, given: Any) -> Any:
-        if isinstance(given, Arrhenius):
+        if isinstance(given, (Arrhenius, ByRegion)):
             return given
         if not isinstance(given, Mapping):
             return Quantity("m^2/s", positive=True).parse(given)
+        if not set(given) & set(Arrhenius.model_fields):
+            return by_region(given, self, "matter")
         try:
             return Arrhenius(**given)
         except InputError as error:
@@ -48,7 +52,12 @@ Diffusivity = Annotated[Any, DiffusivityOf()]
 
 
 def at_temperature(value: Any, ratio: Any) -> Any:
-    """The diffusivity, or each of a table or list of them, as a number or UFL at `ratio` times the reference temperature."""
+    """The diffusivity, or each of a table or list of them, as a number or UFL at `ratio` times the reference temperature.
+
+    What has a value for each region has the largest one: on a mesh `with_constants` comes first.
+    """
+    if isinstance(value, ByRegion):
+        return at_temperature(value.largest, ratio)
     if isinstance(value, Arrhenius):
         return value.at(ratio)
     if isinstance(value, Mapping):

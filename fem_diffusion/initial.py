@@ -23,7 +23,9 @@ def initial_concentrations(problem: Problem, formulation: Formulation, length: f
     """c of shape (vertices, n), for a problem in solver units, whose unit of length is `length`. Raises InputError where it is no composition."""
     species = [s for s in problem.species if not s.balance]
     c = np.column_stack([_values(s.initial, problem.seed, stream, formulation) for stream, s in enumerate(species)])
-    _require_composition(c, formulation, length)
+    c[~formulation.has_matter[: formulation.vertices]] = 0.0
+    fields = [field for s in species for field in (s.initial.values() if isinstance(s.initial, dict) else [s.initial])]
+    _require_composition(c, formulation, length, fields[0].scales.concentration)
     if formulation.potential_rows is None or not formulation.model.positive:
         return c
     if not formulation.model.closed:
@@ -51,11 +53,11 @@ def _values(initial: Any, seed: int, stream: int, formulation: Formulation) -> n
         weighted += weight * _at_vertices(field, random, formulation)
         total += weight
     if global_min(comm, total - 0.999 * formulation.volume) < 0:
-        missing = sorted(set(formulation.geometry.regions) - set(initial))
+        missing = sorted(set(formulation.geometry.matter) - set(initial))
         raise InputError(
             f"[[species]] initial by region leaves out {', '.join(missing) or 'part of the mesh'}: give a value for every region"
         )
-    return weighted / total
+    return np.divide(weighted, total, out=np.zeros_like(total), where=total > 0)
 
 
 def _at_vertices(field: Field, random: Noise, formulation: Formulation) -> np.ndarray:
@@ -68,10 +70,11 @@ def _at_vertices(field: Field, random: Noise, formulation: Formulation) -> np.nd
         return field.at(formulation.x, 0.0, random)
     cellwise = fem.Function(fem.functionspace(geometry.mesh, ("DG", 1)))
     cellwise.interpolate(lambda x: field.at(x, 0.0, lambda x: random(geometry.wrap(x))))
-    return formulation.assembled(cellwise * ufl.TestFunction(formulation.scalar_space) * formulation.lumped) / formulation.volume
+    return formulation.per_volume(formulation.assembled(cellwise * ufl.TestFunction(formulation.scalar_space) * formulation.lumped))
 
 
-def _require_composition(c: np.ndarray, formulation: Formulation, length: float) -> None:
+def _require_composition(c: np.ndarray, formulation: Formulation, length: float, unit: float) -> None:
+    """`unit` is that of concentrations in mol/m^3, or 1 of fractions."""
     comm, model = formulation.comm, formulation.model
     if not np.isfinite(global_sum(comm, float(c.sum()))):
         raise InputError("[[species]] initial is not a number somewhere: a logarithm or root of a negative number, or a division by zero")
@@ -80,6 +83,8 @@ def _require_composition(c: np.ndarray, formulation: Formulation, length: float)
     if not bounded and not model.positive:
         return
     most, legal = (1.0, "fractions are between 0 and 1") if bounded else (np.inf, "concentrations are not negative")
+    if unit != 1.0:
+        legal = f"there is room for {unit:g} mol/m^3" if bounded else legal
     for name, values in [*zip(model.names, c.T, strict=True), (f"all ({_sum(model)})", 1 - model.rest(c))]:
         excess = np.maximum(-values, values - most)
         worst = global_max(comm, excess)
@@ -88,7 +93,8 @@ def _require_composition(c: np.ndarray, formulation: Formulation, length: float)
             bad = np.flatnonzero(excess > worst - 1e-12)
             mine = [(tuple(formulation.x[:, i]), float(values[i]), formulation.place(i, length)) for i in bad]
             _, value, place = min(item for items in comm.allgather([min(mine)] if mine else []) for item in items)
-            raise InputError(f"[[species]] initial of {name} is {value:.6g} at {place}: {legal}")
+            molar = " mol/m^3" if unit != 1.0 else ""
+            raise InputError(f"[[species]] initial of {name} is {value * unit:.6g}{molar} at {place}: {legal}")
 
 
 def _sum(model: Model) -> str:

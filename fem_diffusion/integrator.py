@@ -11,6 +11,7 @@ import numpy as np
 from .errors import InputError, StepFailed
 from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
+from .steady import SteadyState
 from .step import StepData
 from .step_size import FAILURE, GROWTH, History, lagrange, next_factor
 from .system import System
@@ -65,14 +66,20 @@ class Integrator:
     Every step must pass: Newton's method converged (after at least one iteration), the solution is a minimum and not a saddle of the step's
     functional, the energy of an isolated system did not rise, the local error is below the tolerance. Otherwise the state is restored
     exactly and a smaller step is tried.
+
+    start: unknowns of this rank to start from instead of the initial state
     """
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, start: np.ndarray | None = None) -> None:
         self.system = system
         self.settings = system.problem.time
         self.rejections = Rejections()
+        self._direct = SteadyState(system)
         self.steady = False
+        self.jumped = False  # to the steady state, without times between
         system.initialise()
+        if start is not None:
+            system.set_values(start)
         rate = system.rate_of_change()
         self.time = 0.0
         self._number = 0
@@ -102,8 +109,26 @@ class Integrator:
     def steps(self) -> Iterator[Step]:
         """Accepted steps until the end time, or until nothing changes any more. Raises StepFailed."""
         end = float(self.settings.end)
+        if self.settings.steady and self._direct.obstacle is None:
+            try:
+                yield self._settle(end)
+                return
+            except NotConverged as failure:
+                self._restore()
+                self.rejections.reasons.append(f"the steady state at once: {failure}")
         while self.time < end and not (self.settings.steady and self.steady):
             yield self._advance(end)
+
+    def _settle(self, end: float) -> Step:
+        """The steady state as one step to the end of time."""
+        system = self.system
+        result = self._direct.solve()
+        self.time, self._number, self.steady, self.jumped = end, 1, True, True
+        self._older, self._values = self._values, system.values()
+        self._history = History([end], [system.concentrations.copy()], np.zeros_like(system.concentrations))
+        self._energy = system.energy(end)
+        iterations = result.newton_iterations, result.linear_iterations
+        return Step(1, end, end, *iterations, self._energy, system.dissipation(), system.outward_fluxes(1.0), system.boundary_charges())
 
     @contextmanager
     def visiting(self, time: float) -> Iterator[None]:

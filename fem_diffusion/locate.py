@@ -17,13 +17,14 @@ from .system import System
 
 @dataclass(frozen=True)
 class Place:
-    """A point inside a cell; `cell`, `vertices` and their `weights` on rank `root` alone."""
+    """A point inside a cell; `cell`, `vertices` and their `weights` on rank `root` alone. in_matter: whether the cell is in no dielectric."""
 
     comm: MPI.Comm
     root: int
     cell: int
     vertices: np.ndarray
     weights: np.ndarray
+    in_matter: bool
 
     def value(self, nodal: np.ndarray) -> np.ndarray:
         """The piecewise linear function with values (vertices + ghosts, ...) there, on all ranks."""
@@ -41,7 +42,7 @@ class Locator:
     """Finds points, given in solver units."""
 
     def __init__(self, system: System) -> None:
-        self._comm, self._mesh = system.comm, system.geometry.mesh
+        self._comm, self._mesh, self._is_matter = system.comm, system.geometry.mesh, system.geometry.is_matter
         self._dimension, self._vertices = system.geometry.dimension, system.formulation.space.dofmap.list
         self._tree: Any = geo.bb_tree(self._mesh, self._mesh.topology.dim)
 
@@ -53,14 +54,15 @@ class Locator:
         near = geo.compute_collisions_points(self._tree, point)
         cells = geo.compute_colliding_cells(mesh, near, point).links(0)
         owned = [int(cell) for cell in cells if cell < mesh.topology.index_map(mesh.topology.dim).size_local]
-        ranks = self._comm.allgather(bool(owned))
-        if not any(ranks):
+        owned.sort(key=lambda cell: not self._is_matter[cell])  # where matter meets a dielectric the matter is asked for
+        best = self._comm.allgather(int(self._is_matter[owned[0]]) if owned else -1)
+        if max(best) < 0:
             return None
-        root = ranks.index(True)
+        root, in_matter = best.index(max(best)), max(best) == 1
         if self._comm.rank != root:
-            return Place(self._comm, root, -1, np.empty(0, dtype=np.int32), np.empty(0))
+            return Place(self._comm, root, -1, np.empty(0, dtype=np.int32), np.empty(0), in_matter)
         cell = owned[0]
         nodes = mesh.geometry.x[compat.cell_nodes(mesh)[cell]][:, :d]
         reference = compat.pull_back(mesh, point[:, :d], nodes)
         element = basix.create_element(basix.ElementFamily.P, mesh.basix_cell(), 1)
-        return Place(self._comm, root, cell, self._vertices[cell], element.tabulate(0, reference)[0, 0, :, 0])
+        return Place(self._comm, root, cell, self._vertices[cell], element.tabulate(0, reference)[0, 0, :, 0], in_matter)

@@ -12,20 +12,20 @@ from petsc4py import PETSc
 from .errors import InputError
 from .operators import Operators
 from .parallel import global_max, global_sum
+from .preconditioner import Direct, LinearSolver
 
-# LU through MUMPS is the fastest and most robust for small problems (2D up to some 10^5 unknowns); any of these can be set after `--`.
-DIRECT = {
+# any of these, and of the linear solver's, can be set after `--`
+DEFAULTS = {
     "snes_linesearch_type": "basic",  # a logarithm's residual rises by orders of magnitude on the way from 1e-7 to 1e-4: bt stalls there
     "snes_force_iteration": True,  # a residual below tolerance does not make an unstable state a solution of the next step
     "snes_max_it": 25,
     "snes_rtol": 0.0,
     "snes_atol": 1e-13,
     "snes_stol": 1e-8,
-    "ksp_type": "preonly",
-    "pc_type": "lu",
-    "pc_factor_mat_solver_type": "mumps",
-    "mat_mumps_icntl_14": 60,  # per cent of extra workspace: pivoting needs it
 }
+
+CALM = 0.1  # the update of an entropy variable that belongs to a small residual
+NOISE = 1e-5  # what round-off may leave of it
 
 REASONS = {
     -1: "the residual cannot be evaluated there",
@@ -44,9 +44,19 @@ class Converged:
     newton_iterations: int
     linear_iterations: int
 
+    def __add__(self, other: Converged) -> Converged:
+        return Converged(self.newton_iterations + other.newton_iterations, self.linear_iterations + other.linear_iterations)
+
+
+NOTHING = Converged(0, 0)
+
 
 class NotConverged(Exception):
-    """Newton's method found no solution; the unknowns hold a rejected iterate."""
+    """Newton's method found no solution, with so many iterations; the unknowns hold a rejected iterate."""
+
+    def __init__(self, message: str, spent: Converged = NOTHING) -> None:
+        super().__init__(message)
+        self.spent = spent
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,9 @@ class Norms:
 class Newton:
     """Solves R(u) = 0.
 
-    Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first), or when the last update of
-    the `watched` fields of each block is a full one and at most snes_stol: convergence is quadratic, so the error then is about its square.
+    Converged when every field's residual per volume is at most snes_atol (or snes_rtol times the first) after a full update that is at most
+    CALM or falls no more, or when the last update of the `watched` fields of each block is a full one and at most snes_stol: convergence is
+    quadratic, so the error then is about its square.
 
     limit(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns
     whether it shortened it, on any rank.
@@ -87,10 +98,12 @@ class Newton:
         norms: Norms,
         limit: Callable[[np.ndarray, np.ndarray], bool] | None,
         watched: slice = slice(None),
+        linear: LinearSolver | None = None,
         **options: Any,
     ) -> None:
-        self.operators, self.norms, self._limit, self._watched = operators, norms, limit, watched
-        self._defaults = DIRECT | options
+        self.operators, self.norms, self._limits, self._watched = operators, norms, limit, watched
+        self.linear = linear or Direct()
+        self._defaults = DEFAULTS | self.linear.options | options
         self.snes: PETSc.SNES | None = None
 
     def _build(self) -> None:
@@ -99,10 +112,13 @@ class Newton:
         self.snes = PETSc.SNES().create(operators.jacobian_matrix.comm)
         self._x, self._r = operators.vector(), operators.vector()
         self.snes.setFunction(lambda snes, x, r: operators.residual(x, r), self._r)
-        self.snes.setJacobian(lambda snes, x, A, P: operators.jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
+        self.snes.setJacobian(lambda snes, x, A, P: self._jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
         given = {key for key in self._defaults if options.hasName(key)}
-        if "pc_type" in given:  # MUMPS is not for every preconditioner
-            given |= {"ksp_type", "pc_factor_mat_solver_type", "mat_mumps_icntl_14"}
+        linear = self.linear
+        if "pc_type" in given and options.getString("pc_type") != linear.options.get("pc_type"):
+            given |= set(linear.options)  # they are for that preconditioner
+        else:
+            linear.attach(self.snes.getKSP())
         self._ours = [key for key in self._defaults if key not in given]
         for key in self._ours:
             options[key] = self._defaults[key]
@@ -113,6 +129,10 @@ class Newton:
             raise InputError(f"PETSc refuses the options after `--`: {error}") from None
         self.snes.setLineSearchPreCheck(self._precheck)
         self.snes.setConvergenceTest(self._converged)
+
+    def _jacobian(self, x: PETSc.Vec) -> None:
+        self.operators.jacobian(x)
+        self.linear.update(self.operators.preconditioner_matrix)
 
     def _precheck(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
         direction = y.array_r.copy()
@@ -128,13 +148,18 @@ class Newton:
         if not np.all(np.isfinite(residual)):
             return int(PETSc.SNES.ConvergedReason.DIVERGED_FNORM_NAN)
         if iteration == 0:
-            self._first = residual
+            self._first, self._update = residual, np.inf
             return 0
-        if np.all(residual <= atol):
+        update = self.norms.largest(snes.getSolutionUpdate().array_r)[self._watched].max(initial=0.0)
+        full, before = self._took_full_step(snes), self._update
+        self._update = float(update) if full else np.inf
+        falls_no_more = update > 0.5 * before
+        settled = full and (falls_no_more and before <= NOISE if self._strict else falls_no_more or update <= CALM)
+        if np.all(residual <= atol) and settled:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS)
-        if np.all(residual <= rtol * self._first):
+        if np.all(residual <= rtol * self._first) and settled:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
-        if self._took_full_step(snes) and np.all(self.norms.largest(snes.getSolutionUpdate().array_r)[self._watched] <= stol):
+        if full and update <= stol:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_SNORM_RELATIVE)
         return 0 if iteration < max_it else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
 
@@ -143,8 +168,14 @@ class Newton:
         short = self._target is None or not np.array_equal(snes.getSolution().array_r, self._target)
         return global_sum(self.norms.comm, int(short)) == 0
 
-    def solve(self, values: np.ndarray) -> Converged:
-        """From the owned unknowns `values` to a solution, left in the operators' u. Raises NotConverged."""
+    def solve(self, values: np.ndarray, limited: bool = True, strict: bool = False) -> Converged:
+        """From the owned unknowns `values` to a solution, left in the operators' u. Raises NotConverged.
+
+        limited: whether updates are limited
+        strict:  whether a small residual must come with an update that is small to round-off. The time term bounds the error of c by the
+                 residual; a steady state has no such bound: where hardly anything can move, a potential may be wrong by 20 RT at no residual.
+        """
+        self._limit, self._strict = self._limits if limited else None, strict
         if self.snes is None:
             self._build()
         snes = self.snes
@@ -159,12 +190,12 @@ class Newton:
             raise NotConverged(str(error)) from None
         finally:
             self._withdraw_options()
-        reason = snes.getConvergedReason()
+        reason, spent = snes.getConvergedReason(), Converged(snes.getIterationNumber(), snes.getLinearSolveIterations())
         if reason < 0:
             self._discard()  # a failed factorisation would fail every later solve
-            raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"))
+            raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent)
         self.operators.residual(self._x, self._r)
-        return Converged(snes.getIterationNumber(), snes.getLinearSolveIterations())
+        return spent
 
     def _discard(self) -> None:
         """Free the solver at once: on several ranks petsc4py would keep it, with its factors, until the end."""

@@ -26,6 +26,7 @@ from .mobility import Darken
 from .parallel import global_max, on_root
 from .paraview import FieldSeries
 from .picture import Uphill, summary
+from .problem import Problem
 from .system import System
 
 
@@ -40,10 +41,11 @@ class Output:
         self._root = system.comm.rank == 0
         self._columns = Columns(system)
         self._mesh = _mesh_numbers(system)
-        on_root(system.comm, lambda: _new_folder(folder))
+        on_root(system.comm, lambda: make_folder(folder))
         self._series = FieldSeries(folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length)
         self._times = _output_times(system)
         self._snapshots: list[tuple[float, dict[str, np.ndarray]]] = []
+        self._electric: list[np.ndarray] = []
         self._uphill: list[Uphill] = []
         self._history: list[dict[str, float]] = []
         self._started = clock.perf_counter()
@@ -91,6 +93,8 @@ class Output:
 
     def _write_fields(self, step: Step) -> None:
         system = self._system
+        if self._integrator.jumped:
+            self._times = [step.time]  # nothing was computed on the way
         while self._times and (self._times[0] <= step.time or step.time >= float(system.problem.time.end)):
             time = self._times.pop(0)
             with self._integrator.visiting(min(time, step.time)):
@@ -98,21 +102,26 @@ class Output:
 
     def _write_field(self, time: float) -> None:
         system = self._system
-        names, balance = system.model.names, system.model.balance
+        names, balance, factor = system.model.names, system.model.balance, system.scales.factor
         c = system.formulation.all_concentrations()
         point = {name: c[:, i] for i, name in enumerate(names)}
         if balance is not None:
             point[balance] = 1 - c.sum(axis=1)
+        point = {name: values * factor("concentration") for name, values in point.items()}
+        # a dielectric has no concentrations: ParaView and the picture leave it blank
+        blank = np.where(system.formulation.has_matter, 1.0, np.nan)
+        point = {name: values * blank for name, values in point.items()}
         snapshot = {name: self._series.mesh.at_points(values) for name, values in point.items()}
-        potential = system.scales.factor("J/m^3")
-        point |= {f"mu_{name}": mu * potential for name, mu in zip(names, system.potentials().T, strict=True)}
+        potential = factor("J/(m^3*concentration)")
+        point |= {f"mu_{name}": mu * potential * blank for name, mu in zip(names, system.potentials().T, strict=True)}
         if system.model.charged:
-            point["phi"] = system.formulation.all_phi() * system.scales.factor("V")
-        units = {"curvature": potential}
-        point |= {name: values * units.get(name, 1.0) for name, values in system.stability_fields().items()}
-        uphill, factor = system.uphill_map(), system.scales.factor
-        cell = {f"flux_{name}": J * factor("m/s") for name, J in uphill.flux.items()}
-        cell |= {f"uphill_{name}": product * factor("1/s") for name, product in uphill.positive.items()}
+            point["phi"] = system.formulation.all_phi() * factor("V")
+            self._electric.append(self._series.mesh.at_points(point["phi"]))
+        units = {"curvature": factor("J/(m^3*concentration^2)")}
+        point |= {name: values * units.get(name, 1.0) * blank for name, values in system.stability_fields().items()}
+        uphill = system.uphill_map()
+        cell = {f"flux_{name}": J * factor("concentration*m/s") for name, J in uphill.flux.items()}
+        cell |= {f"uphill_{name}": product * factor("concentration^2/s") for name, product in uphill.positive.items()}
         cell["dissipation"] = uphill.dissipation * factor("J/(m^3*s)")
         if isinstance(system.model.mobility, Darken):
             cell["lattice_velocity"] = system.cells.lattice_velocity()[0] * factor("m/s")
@@ -147,8 +156,10 @@ class Output:
                 system.given.title,
                 time_unit="s" if dimensional else "",
                 length_unit="m" if dimensional else "",
-                energy_unit=_energy_unit(system.geometry.dimension) if dimensional else "",
+                energy_unit=_energy_unit(system.geometry.volume_dimension) if dimensional else "",
                 uphill=self._uphill,
+                electric=self._electric,
+                electric_unit="V" if dimensional else "RT/F",
             )
 
     def abort(self, error: BaseException) -> None:
@@ -174,8 +185,8 @@ class Output:
             "outcome": outcome,
             "warnings": self._warnings,
             "command": sys.argv,
-            "units": "SI" if system.given.dimensional else "the problem's own (dimensionless)",
-            "energy_unit": _energy_unit(system.geometry.dimension) if system.given.dimensional else "",
+            "units": _units(system.given),
+            "energy_unit": _energy_unit(system.geometry.volume_dimension) if system.given.dimensional else "",
             "solver_scales": {"length": scales.length, "time": scales.time, "energy_density": scales.factor("J/m^3")},
             "scheme": system.scheme.name,
             "formulation": f"{system.formulation.description} ({system.why_formulation})",
@@ -187,13 +198,7 @@ class Output:
             "last_rejections": rejections.reasons,
             "wall_seconds": round(wall, 3),
             "petsc_options": PETSc.Options().getAll(),
-            "versions": {
-                "fem_diffusion": _own_version(),
-                "dolfinx": dolfinx.__version__,
-                "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions(),
         }
 
 
@@ -211,7 +216,8 @@ def first_free(folder: Path, name: str, suffix: str = "") -> Path:
     return path
 
 
-def _new_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """A new folder for results; InputError if it has something in it, or cannot be made."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is there already and not empty: choose another folder with -o, or remove it; nothing is overwritten")
     try:
@@ -234,8 +240,25 @@ def _output_times(system: System) -> list[float]:
     return [t for t in wanted if t <= end]
 
 
+def _units(problem: Problem) -> str:
+    if not problem.dimensional:
+        return "the problem's own (dimensionless)"
+    return "SI; concentrations in mol/m^3, masses in mol, mu in J/mol" if problem.molar else "SI"
+
+
 def _energy_unit(dimension: int) -> str:
     return {1: "J/m^2", 2: "J/m", 3: "J"}[dimension]
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {
+        "fem_diffusion": _own_version(),
+        "dolfinx": dolfinx.__version__,
+        "petsc": ".".join(map(str, PETSc.Sys.getVersion())),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def _own_version() -> str:

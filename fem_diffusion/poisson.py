@@ -13,6 +13,9 @@ from petsc4py import PETSc
 from .conditions import Conditions
 from .formulation import Formulation, parts
 from .operators import compile_form
+from .preconditioner import is_large
+
+ACCURATE = 1e-12  # of the residual: there is no further iteration that would correct phi
 
 
 class Poisson:
@@ -69,9 +72,15 @@ class Poisson:
         solver = PETSc.KSP().create(matrix.comm)
         solver.setOptionsPrefix("poisson_")
         solver.setOperators(matrix)
-        solver.setType("preonly")
         preconditioner = solver.getPC()
-        preconditioner.setType("lu")
-        preconditioner.setFactorSolverType("mumps")
+        if is_large(matrix.getSize()[0], self._formulation.geometry.dimension):  # symmetric and positive
+            solver.setType("cg")
+            solver.setTolerances(rtol=ACCURATE)
+            preconditioner.setType("hypre")
+        else:
+            solver.setType("preonly")
+            preconditioner.setType("lu")
+            preconditioner.setFactorSolverType("mumps")
+        solver.setErrorIfNotConverged(True)
         solver.setFromOptions()
         return compile_form(self._form), matrix, solver, matrix.createVecLeft()

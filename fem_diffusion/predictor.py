@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NEARLY_EMPTY = 1e-6
 ROUGH = 1e-6  # to which residual the predictor solves: a guess as good as that needs none
+FROZEN = 1e-18
 LOCKED = 1e-3  # fall of the smallest fraction in one step that no diffusion makes
 
 
@@ -53,6 +54,10 @@ class Predictor:
         """Whether the smallest fraction of u has collapsed since then. Strong drift does that too: it calls for a second try, no more."""
         after = self._smallest()
         return after < NEARLY_EMPTY and after < LOCKED * self._before
+
+    def is_frozen(self) -> bool:
+        """Whether a fraction is smaller than any drift in a single step leaves it."""
+        return self._smallest() < FROZEN
 
     def guess(self, step: StepData) -> np.ndarray | None:
         """Unknowns of the system's own formulation (owned, flat) near the solution; None where the rough step fails."""
@@ -84,12 +89,12 @@ class Predictor:
         conditions = Conditions(system.problem, formulation, system.scales.time)
         residual = formulation.residual(conditions.imposed_fluxes())
         operators = AssembledOperators(formulation.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
-        norms = Norms(system.comm, system.volume, formulation.block)
+        norms = Norms(system.comm, formulation.whole_volume, formulation.block)
         return formulation, conditions, Newton(operators, norms, None, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
 
     def _smallest(self) -> float:
         """The smallest fraction of u outside the reservoirs, which are what they are."""
         system = self._system
-        free = ~system.conditions.open_rows.any(axis=1)
+        free = system.has_matter & ~system.conditions.open_rows.any(axis=1)
         components = system.formulation.components[free]
         return float(global_min(system.comm, components if system.model.closed else components[:, : system.n]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,8 +14,11 @@ import tomli_w
 from pydantic import Field as Default
 from pydantic import model_validator
 
+from . import amounts
 from . import boundary as boundaries
 from .boundary import Boundary
+from .by_region import ByRegion
+from .charges import check_charges, check_no_vacuum
 from .constants import FARADAY_CONSTANT, GAS_CONSTANT
 from .diffusivity import Arrhenius
 from .errors import InputError, did_you_mean
@@ -29,7 +32,7 @@ from .reaction import Reaction
 from .record import Record, keys
 from .state import Composition
 from .tables import Output, Species, Time
-from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system
+from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system, units_of
 
 
 class Problem(Record):
@@ -55,6 +58,7 @@ class Problem(Record):
     boundary: dict[str, Boundary] = {}
     reaction: tuple[Reaction, ...] = Default(default=(), description="write [[reaction]], with double brackets")
     formulation: Literal["fractions", "entropy", "potential"] | None = None
+    dielectrics: tuple[str, ...] = Default(default=(), description="regions that no species enters: only the Poisson equation holds there")
     time: Time = Default(description="a table [time] with an end")
     output: Output = Output()
     directory: Path = Default(default=Path("."), exclude=True, description="where the mesh file and a user's own modules are looked for")
@@ -100,8 +104,9 @@ class Problem(Record):
         parts: tuple[Term | Mobility | Reaction, ...] = (*self.free_energy, self.transport, *self.reaction)
         for part in parts:
             part.check_species(composition)
+        amounts.check_amounts(self)
         self._check_boundaries()
-        self._check_charges()
+        check_charges(self)
         self._check_temperature()
         self._check_units()
         self._check_times()
@@ -129,62 +134,44 @@ class Problem(Record):
             if conditions.wetting is not None and len(self.names) != 1:
                 raise InputError(f"[boundary.{boundary}] wetting is for a binary; this problem solves for {', '.join(self.names)}")
 
-    def _check_charges(self) -> None:
-        if self.sizes and not any(isinstance(term, LatticeGas) for term in self.free_energy):
-            raise InputError("[[species]] size counts the sites of a lattice: add [[free_energy]] kind = 'LatticeGas', or remove size")
-        for boundary, given in self.boundary.items():
-            where = f"[boundary.{boundary}]"
-            if given.electric and not self.charged:
-                raise InputError(f"{where}: potential, surface_charge and stern need [[free_energy]] kind = 'Electrostatic'")
-            if self.charged and given.concentration and given.stern is not None:
-                raise InputError(f"{where}: concentrations are fixed where phi is: a reservoir takes no stern layer; remove one of them")
-            for name in given.butler_volmer:
-                if not self.charged or not self.charges[self.names.index(name)]:
-                    raise InputError(f"{where} butler_volmer: '{name}' has no charge: give charge = ... in its [[species]]")
-        if not self.charged:
-            return
-        if sum(isinstance(term, Electrostatic) for term in self.free_energy) > 1:
-            raise InputError("[[free_energy]] Electrostatic stands twice: there is one electric potential")
-        if self.time.scheme in ("avf", "convex-split"):
-            raise InputError(
-                f"[time] scheme = '{self.time.scheme}' follows the energy of concentrations; with Electrostatic take 'bdf2' or 'backward-euler'"
-            )
-        if not any(given.potential is not None for given in self.boundary.values()):
-            raise InputError(
-                "the electric potential is fixed nowhere, so it has no zero: give potential = 0 on some [boundary] (with stern, if it is an electrode)"
-            )
-
     def _check_reservoir(self, boundary: str, conditions: Boundary) -> None:
         """Numbers only; an expression has its values later."""
         composition = self.composition()
         if not any(term.of_fractions(composition) for term in self.free_energy):
             return
+        size = dict(zip(self.names, self.sizes or (1.0,) * len(self.names), strict=True))
+        room = 1 / float(amounts.molar_volume(self) or 1.0) if self.molar else 1.0
+
+        def require_room(what: str, name: str, value: Any) -> None:
+            if not 0 <= size[name] * value <= room:
+                legal = "fractions are between 0 and 1" if not self.molar else f"there is room for {room / size[name]:g} mol/m^3"
+                if size[name] != 1.0 and not self.molar:
+                    legal += f", and {name} takes {size[name]:g} sites"
+                raise InputError(f"[boundary.{boundary}] {what} = {value:g}: {legal}")
+
         given = {name: field.value for name, field in conditions.concentration.items() if not isinstance(field.value, Expression)}
         for name, value in given.items():
-            if not 0 <= value <= 1:
-                raise InputError(f"[boundary.{boundary}] concentration of {name} = {value:g}: fractions are between 0 and 1")
+            require_room(f"concentration of {name}", name, value)
         for name, exchange in conditions.exchange.items():
             reference = getattr(exchange, "reference", None)
-            if reference is not None and not isinstance(reference.value, Expression) and not 0 <= reference.value <= 1:
-                raise InputError(
-                    f"[boundary.{boundary}] exchange of {name}: reference = {reference.value:g}: fractions are between 0 and 1"
-                )
-        total = float(sum(given.values()))
+            if reference is not None and not isinstance(reference.value, Expression):
+                require_room(f"exchange of {name}: reference", name, reference.value)
+        for name, kinetics in conditions.butler_volmer.items():
+            require_room(f"butler_volmer of {name}: reference", name, kinetics.reference)
+        total = float(sum(size[name] * value for name, value in given.items())) / room
         if total > 1 + 1e-12:
-            raise InputError(f"[boundary.{boundary}] concentrations: the sum is {total:g}, and must be at most 1")
+            what = f"they take up {total:g} of the volume" if self.molar or self.sizes else f"the sum is {total:g}"
+            raise InputError(f"[boundary.{boundary}] concentrations: {what}, and must be at most 1")
 
     def _check_temperature(self) -> None:
         if self.temperature is not None and "noise" in self.temperature.depends_on:
             raise InputError(f"temperature = '{self.temperature.text}': noise is for initial values only: remove it here")
-        if (
-            self.temperature is not None
-            and self.temperature.depends_on - {"t"}
-            and any(isinstance(f, (ExternalPotential, Electrostatic)) for f in self.free_energy)
-        ):
+        fields = [type(f).__name__ for f in self.free_energy if isinstance(f, (ExternalPotential, Electrostatic))]
+        if self.temperature is not None and self.temperature.depends_on - {"t"} and fields:
             # J = -L (grad(mu/RT) + grad V/RT) derives from no free energy; with V inside the first gradient its zero would matter
             raise InputError(
-                f"temperature = '{self.temperature.text}': the work of an external potential is not part of mu/RT where T varies in space: give a "
-                "temperature that depends on t alone, or remove the ExternalPotential"
+                f"temperature = '{self.temperature.text}': the work of an external or electric potential is not part of mu/RT where T varies in "
+                f"space: give a temperature that depends on t alone, or remove the {fields[0]}"
             )
         for reaction in self.reaction if self.dimensional and self.temperature is None else ():
             if "T" in reaction.rate.expression(self.composition()).depends_on:
@@ -207,15 +194,27 @@ class Problem(Record):
             needs = [
                 term.label
                 for term in self.free_energy
-                if term.positive(self.composition()) or hasattr(term, "interaction") or "J/mol" in _units(term)
+                if term.positive(self.composition())
+                or hasattr(term, "interaction")
+                or isinstance(term, Electrostatic)
+                or "J/mol" in units_of(term)
             ]
             needs += [self.mobility.label] if any(q.unit == "m^2/s" for _, q in quantities(self.transport)) else []
             if needs:
-                missing = " and ".join(n for n in ("temperature", "molar_volume") if getattr(self, n) is None)
-                raise InputError(f"{needs[0]} is in units of RT/V_m: give {missing} at the top of the problem")
+                known = {"temperature": self.temperature is not None, "molar_volume": amounts.molar_volume(self) is not None}
+                missing = " and ".join(name for name, is_known in known.items() if not is_known)
+                other = "" if known["molar_volume"] or not self.charged else "; or give concentrations in mol/l"
+                raise InputError(f"{needs[0]} is in units of RT/V_m: give {missing} at the top of the problem{other}")
 
     def _check_no_units(self) -> None:
         """What has a meaning among units only."""
+        check_no_vacuum(self)
+        for term in self.free_energy:
+            if isinstance(term, LatticeGas) and term.site_concentration is not None:
+                raise InputError(
+                    f"{term.label}: site_concentration = {_shown(term.site_concentration)}: without units concentrations are fractions of the sites: "
+                    "remove it, or give all quantities a unit"
+                )
         if self.mesh.unit is not None:
             raise InputError(
                 f"units and plain numbers are mixed: [mesh] unit = '{self.mesh.unit}' is a unit, time.end = {_shown(self.time.end)} has none; "
@@ -263,6 +262,11 @@ class Problem(Record):
         return any(value.dimensional for _, value in quantities(dict(self)) if value.unit != "rad")
 
     @property
+    def molar(self) -> bool:
+        """Whether concentrations are amounts per volume, mol/m^3, and no fractions."""
+        return amounts.are_molar(self)
+
+    @property
     def transport(self) -> Mobility:
         """The mobility with the diffusivities that stand at the species."""
         given = {s.name: s.diffusivity for s in self.species if s.diffusivity is not None}
@@ -271,7 +275,7 @@ class Problem(Record):
     @property
     def thermal(self) -> bool:
         """Whether RT/V_m is known."""
-        return self.temperature is not None and self.molar_volume is not None
+        return self.temperature is not None and amounts.molar_volume(self) is not None
 
     def reference_temperature(self, centre: Sequence[float]) -> float | None:
         """The temperature at the start and at `centre` (3,), in kelvin; InputError where it is none."""
@@ -299,16 +303,28 @@ class Problem(Record):
         def largest(unit: str) -> float | None:
             return max((float(value) for _, value in given if value.unit == unit and value > 0), default=None)
 
-        energy_density = GAS_CONSTANT * T / self.molar_volume if T and self.molar_volume else largest("J/m^3") or 1.0
+        V_m = amounts.molar_volume(self)
+        energy_density = GAS_CONSTANT * T / V_m if T and V_m else largest("J/m^3") or 1.0
         kappa, diffusivity, mobility = largest("J/m"), largest("m^2/s"), largest("m^5/(J*s)")
         length = math.sqrt(kappa / energy_density) if kappa else extent
         if diffusivity is None and mobility is not None:
             diffusivity = mobility * energy_density
         time = length**2 / diffusivity if diffusivity else float(self.time.end)
-        amount = length**3 / self.molar_volume if self.molar_volume else 1.0
+        amount = length**3 / V_m if V_m else 1.0
         # of the potential RT/F: then ions of charge z have the energy z phi
         current = energy_density * length**3 / time / (GAS_CONSTANT * T / FARADAY_CONSTANT) if T else 1.0
-        return Scales.of(length, time, energy_density, amount, temperature=T or 1.0, current=current)
+        concentration = 1 / V_m if V_m and self.molar else 1.0
+        return Scales.of(length, time, energy_density, amount, temperature=T or 1.0, current=current, concentration=concentration)
+
+    @property
+    def with_absolute_permittivities(self) -> Self:
+        """The problem with each permittivity as such, where it was given relative to that of vacuum."""
+        free_energy = tuple(term.absolute if isinstance(term, Electrostatic) else term for term in self.free_energy)
+        boundary = {
+            name: given if given.stern is None else given.model_copy(update={"stern": given.stern.absolute})
+            for name, given in self.boundary.items()
+        }
+        return self.model_copy(update={"free_energy": free_energy, "boundary": boundary})
 
     @property
     def own_modules(self) -> dict[str, Path]:
@@ -334,20 +350,7 @@ def _isothermal(value: Any, T: float) -> Any:
         return Value(float(value.prefactor * math.exp(-value.activation_energy / (GAS_CONSTANT * T))), "m^2/s", dimensional=True)
     if isinstance(value, Mapping):
         return {key: _isothermal(item, T) for key, item in value.items()}
-    return value
-
-
-def _units(data: Any) -> Iterator[str]:
-    """Those of all quantities in a record, of expressions too."""
-    if isinstance(data, Record):
-        data = dict(data)
-    if isinstance(data, Mapping):
-        data = tuple(data.values())
-    if isinstance(data, tuple):
-        for item in data:
-            yield from _units(item)
-    elif hasattr(data, "unit"):
-        yield data.unit
+    return value.map(lambda one: _isothermal(one, T)) if isinstance(value, ByRegion) else value
 
 
 def _shown(value: Any) -> str:

@@ -19,7 +19,7 @@ class Progress:
 
     def __init__(self, system: System) -> None:
         self._seconds = system.scales.time
-        self._energy = system.scales.factor("J/m^3") * system.scales.length**system.geometry.dimension
+        self._energy = system.scales.factor("J/m^3") * system.scales.length**system.geometry.volume_dimension
         self._end = float(system.problem.time.end) * self._seconds
         self._unit = " s" if system.given.dimensional else ""
         self._bar: Bar | None = None

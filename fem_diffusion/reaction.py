@@ -21,7 +21,7 @@ _GIVEN = {**dict.fromkeys("xyz", "a coordinate"), "t": "the time", "T": "the tem
 
 @dataclass(frozen=True)
 class Rate:
-    """r(c, x, y, z, t, T), as text in SI (or the problem's own units): 1/s."""
+    """r(c, x, y, z, t, T), as text in SI (or the problem's own units): 1/s of fractions, mol/(m^3 s) of amounts per volume."""
 
     value: str
     scales: Scales = Scales()
@@ -35,9 +35,10 @@ class Rate:
         """In solver units; `ratio` is T/T_ref. InputError where a part of it is constant and not finite."""
         expression, scales = self.expression(c), self.scales
         place = {name: c.x[i] * scales.length if i < len(c.x) else 0.0 for i, name in enumerate("xyz")}
-        values = place | {"t": c.t * scales.time, "T": ratio * scales.temperature} | c.named
+        concentrations = {name: scales.concentration * value for name, value in c.named.items()}
+        values = place | {"t": c.t * scales.time, "T": ratio * scales.temperature} | concentrations
         try:
-            return expression.ufl(**{name: values[name] for name in expression.names}) * scales.time
+            return expression.ufl(**{name: values[name] for name in expression.names}) / scales.factor("concentration/s")
         except ValueError as error:
             raise InputError(f"{Reaction.label}: rate = {error}") from None
 
@@ -61,7 +62,7 @@ class Reaction(Record):
     """A [[reaction]]: R_i = stoichiometry_i r, with r the rate.
 
     stoichiometry: { A = -1, B = -1, C = 2 }: negative for what is used up; it must sum to zero over fractions that close to one
-    rate:          an expression of the species' names, x, y, z, t and the temperature T, 1/s
+    rate:          an expression of the species' names, x, y, z, t and the temperature T, 1/s (or mol/(m^3 s))
     """
 
     label = "[[reaction]]"

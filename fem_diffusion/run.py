@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from mpi4py import MPI
 
 from .check import check
 from .errors import InputError, StepFailed
-from .integrator import Integrator
+from .integrator import Integrator, Step
 from .output import Output
 from .parallel import abort_on_exception
 from .problem import Problem
@@ -28,18 +29,29 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
     integrator = Integrator(system)
     output = Output(folder, system, integrator, warnings)
     try:
-        output.record(integrator.start())
         with Progress(system) as progress:
-            for step in integrator.steps():
+            for step in steps(integrator):
                 output.record(step)
                 progress.show(step)
-        if problem.time.steady and not integrator.steady:
-            raise StepFailed(f"no steady state by the end, t = {float(problem.time.end):g}: give a later [time] end")
     except (StepFailed, InputError) as error:  # raised on all ranks alike
         output.finish(f"failed: {error}")
         raise
     except BaseException as error:
         output.abort(error)
         raise
-    output.finish("reached the steady state" if problem.time.steady else "reached the end")
+    output.finish(ending(integrator))
     return folder
+
+
+def steps(integrator: Integrator) -> Iterator[Step]:
+    """The initial state and all steps. Raises StepFailed when no step succeeds, or a steady state is not reached."""
+    yield integrator.start()
+    yield from integrator.steps()
+    if integrator.settings.steady and not integrator.steady:
+        end = float(integrator.settings.end) * integrator.system.scales.time
+        raise StepFailed(f"no steady state by the end, t = {end:g}: give a later [time] end")
+
+
+def ending(integrator: Integrator) -> str:
+    """How a run that did not fail ended."""
+    return "reached the steady state" if integrator.settings.steady else "reached the end"

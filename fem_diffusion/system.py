@@ -17,18 +17,20 @@ from .boundary import Boundary
 from .branch import Branch
 from .cells import Cells
 from .conditions import Conditions
+from .continuation import Continuation
 from .errors import InputError, did_you_mean
 from .field import Field
-from .formulation import ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, with_constants
+from .formulation import VERTEX_RULE, ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, with_constants
 from .free_energy import Electrostatic, SternLayer, SurfaceCharge, Term, WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
-from .newton import Converged, Newton, Norms, NotConverged
+from .newton import NOTHING, Converged, Newton, Norms, NotConverged
 from .operators import AssembledOperators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
 from .poisson import Poisson
 from .predictor import ROUGH, Predictor, may_predict
+from .preconditioner import choose as choose_linear_solver
 from .problem import Problem
 from .state import Composition
 from .step import StepData
@@ -45,8 +47,8 @@ class System:
         geometry = build(problem.mesh, problem.directory, comm)
         extent, centre = _extent(geometry)
         self.scales = problem.scales(extent, list(centre))
-        self.geometry = _in_units_of(geometry, self.scales.length)
-        self.problem = in_solver_units(problem, self.scales)
+        self.geometry = _in_units_of(geometry, self.scales.length).with_dielectrics(problem.dielectrics)
+        self.problem = in_solver_units(problem.with_absolute_permittivities, self.scales)
         _check_boundary_names(problem, geometry)
 
         self.composition = self.problem.composition()
@@ -62,9 +64,11 @@ class System:
         residual = self.formulation.residual(self.conditions.imposed_fluxes())
         formulation, conditions = self.formulation, self.conditions
         self.operators = AssembledOperators(self.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
-        self.newton = Newton(self.operators, Norms(comm, self.volume, self.formulation.block), self._limit(), self._watched)
+        self.linear = choose_linear_solver(formulation, conditions)
+        self.newton = Newton(self.operators, Norms(comm, formulation.whole_volume, formulation.block), self._limit(), self._watched, self.linear)
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
+        self.continuation = Continuation(self)
         self.cells = Cells(self.formulation)
         self._energy = compile_form(self.formulation.free_energy())
 
@@ -129,6 +133,7 @@ class System:
         """Whether some fraction is zero somewhere at the start."""
         probe = Fractions(self.model, self.geometry, self.scheme, self.local_density)
         c = initial_concentrations(self.problem, probe, self.scales.length)
+        c = c[probe.has_matter[: probe.vertices]]
         return global_min(self.comm, np.column_stack([c, self.model.rest(c)]) if self.model.closed else c) < 1e-12
 
     def _branch(self) -> Branch | None:
@@ -181,12 +186,18 @@ class System:
         formulation = self.formulation
         ratio = self.model.ratio_at(formulation.places, float(formulation.time.value))
         scaled: np.ndarray = formulation.all_potentials() * ratio[:, None]
-        return scaled
+        return np.where(formulation.has_matter[:, None], scaled, 0.0)
 
     @property
     def unknowns(self) -> int:
         """On all ranks."""
         return int(self.formulation.space.dofmap.index_map.size_global) * self.formulation.block
+
+    @property
+    def has_matter(self) -> np.ndarray:
+        """Which owned vertices do not lie strictly inside dielectrics, (vertices,)."""
+        mask: np.ndarray = self.formulation.has_matter[: self.formulation.vertices]
+        return mask
 
     def values(self) -> np.ndarray:
         """The owned unknowns, flat; a copy."""
@@ -232,7 +243,7 @@ class System:
     def rate_of_change(self) -> np.ndarray:
         """dc/dt of a relaxed state, shape (vertices, n)."""
         self.formulation.dt.value = 1.0
-        return -self._balance()[:, self.formulation.mass_rows] / self.volume[:, None]
+        return self.formulation.per_volume(-self._balance()[:, self.formulation.mass_rows])
 
     def _balance(self) -> np.ndarray:
         """The residual at u, (vertices, block)."""
@@ -240,7 +251,7 @@ class System:
 
     def _update_mu(self) -> None:
         defect = self._balance()[:, : self.n]
-        self.formulation.fields[:, self.formulation.mass_rows] += defect / self.volume[:, None]
+        self.formulation.fields[:, self.formulation.mass_rows] += self.formulation.per_volume(defect)
         self.formulation.changed()
         self.conditions.impose_potentials()
 
@@ -256,19 +267,27 @@ class System:
             predictor.remember()
         self.prepare(formulation, self.conditions, step)
         guess, predicted = step.guess, False
-        if predictor is not None and predictor.is_needed and self._defect(guess) > ROUGH:
+        if predictor is not None and step.weights[0] and predictor.is_needed and self._defect(guess) > ROUGH:
             rough = predictor.guess(step)
             guess, predicted = (guess, False) if rough is None else (rough, True)
         try:
-            result = self.newton.solve(guess)
-            if predictor is not None and not predicted and predictor.has_locked():
-                rough = predictor.guess(step)
-                if rough is None:
-                    raise NotConverged("a region has emptied at once, which may be a locked state and no solution")
-                result = self.newton.solve(rough)
+            result = self.continuation.solve(step, guess)
+            if predictor is not None and step.weights[0] and not predicted and predictor.has_locked():
+                result = result + self._second_try(predictor, step)
             return result
         except NotConverged as error:
             raise NotConverged(f"{error}; {self._worst_place()}") from None
+
+    def _second_try(self, predictor: Predictor, step: StepData) -> Converged:
+        """A step that has emptied a region at once, which may be a locked state and no solution, from the predictor."""
+        values = self.values()
+        rough = predictor.guess(step)
+        if rough is not None:
+            return self.newton.solve(rough)
+        self.set_values(values)
+        if predictor.is_frozen():
+            raise NotConverged("a region has emptied at once, which may be a locked state and no solution")
+        return NOTHING
 
     def _defect(self, values: np.ndarray) -> float:
         """The largest root-mean-square residual of the unknowns (owned, flat), per volume."""
@@ -283,7 +302,7 @@ class System:
         formulation.dt.value, formulation.a0.value = step.dt, step.weights[0]
         formulation.at_time(at)
         a0, _, a2 = step.weights
-        before = step.states[0] + a2 / a0 * (step.states[0] - step.states[-1])
+        before = step.states[0] + (a2 / a0 * (step.states[0] - step.states[-1]) if a2 else 0.0)
         formulation.c_before.x.array[: formulation.vertices * formulation.n] = before.ravel()
         formulation.c_before.x.scatter_forward()
         conditions.update(step.time + step.dt, at)
@@ -328,7 +347,7 @@ class System:
 
     def lowest_fraction(self) -> float:
         """The smallest concentration of which the free energy takes a logarithm. Collective."""
-        c = self.formulation.components
+        c = self.formulation.components[self.has_matter]
         bounded = [name in self.model.positive for name in self.composition.closed]
         return float(global_min(self.comm, c[:, bounded])) if any(bounded) else 0.0
 
@@ -341,7 +360,7 @@ class System:
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Smallest and largest c_i, each of shape (n,)."""
-        c = self.concentrations
+        c = self.concentrations[self.has_matter]
         return np.array([global_min(self.comm, column) for column in c.T]), np.array([global_max(self.comm, column) for column in c.T])
 
     def outward_fluxes(self, dt: float) -> dict[tuple[str, str], float]:
@@ -350,8 +369,11 @@ class System:
 
     def boundary_charges(self) -> dict[str, float]:
         """The charge on each boundary with a potential or a surface charge, at the state u."""
-        row = self.formulation.phi_row
-        return {} if row is None else self.conditions.charges(self._balance()[:, row])
+        formulation = self.formulation
+        if formulation.phi_row is None:
+            return {}
+        ratio = self.model.ratio_at(formulation.x, float(formulation.time.value))  # by which the energy, and so its variation, is divided
+        return self.conditions.charges(self._balance()[:, formulation.phi_row] * ratio)
 
     def charge(self) -> float:
         """int rho dx, ions and fixed charges."""
@@ -363,15 +385,19 @@ class System:
         if formulation.phi_row is None:
             return None
         phi = ufl.variable(formulation.phi(self.u))
-        terms = [with_constants(term, self.geometry.mesh) for term in self.model.free_energy if isinstance(term, Electrostatic)]
-        rho = ufl.diff(sum(term.density(formulation.c(self.u), phi) for term in terms), phi)
-        return compile_form(rho * formulation.lumped)
+        terms = [with_constants(term, self.geometry) for term in self.model.free_energy if isinstance(term, Electrostatic)]
+        c, dielectrics = formulation.c(self.u), self.geometry.in_dielectrics(VERTEX_RULE)
+        form = ufl.diff(sum(term.density(c, phi) for term in terms), phi) * formulation.lumped
+        if dielectrics is not None:
+            fixed = sum(term.density(c.with_values([0.0] * self.n), phi) for term in terms)
+            form += ufl.diff(fixed, phi) * dielectrics
+        return compile_form(form)
 
     def is_ill_posed(self) -> bool:
         """Whether u has come where the local energy is concave and no gradient energy limits how fine it decomposes. Collective."""
         if isinstance(self.formulation, ConcentrationPotential) or not self._has_excess:
             return False
-        curvature = self.stability_fields()["curvature"][: self.formulation.vertices]
+        curvature = self.stability_fields()["curvature"][: self.formulation.vertices][self.has_matter]
         return bool(global_min(self.comm, curvature) < -1e-6)  # beside a vanishing fraction the curvature loses 1e-8 by cancellation
 
     @cached_property
@@ -399,7 +425,7 @@ class System:
         if self.model.balance is not None:
             gradients[self.model.balance] = -np.sum(list(gradients.values()), axis=0)
             fluxes[self.model.balance] = self.balance_flux(list(fluxes.values()))
-        return UphillMap.of(self.comm, self.cells.volumes, gradients, fluxes, self.cells.dissipation() / self.cells.volumes)
+        return UphillMap.of(self.comm, self.cells.volumes, gradients, fluxes, self.cells.dissipation_density())
 
     def balance_flux(self, fluxes: Sequence[Any]) -> Any:
         """That of what closes the sum to one, from the fluxes of all others."""
@@ -413,7 +439,7 @@ class System:
 
     def _worst_place(self) -> str:
         """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
-        residual = np.abs(self._balance() / self.volume[:, None])
+        residual = np.abs(self._balance() / self.formulation.whole_volume[:, None])
         residual[~np.isfinite(residual)] = np.inf
         residual[self.conditions.held] = 0.0  # what a reservoir supplies there is no defect
         flat = int(residual.argmax()) if residual.size else 0

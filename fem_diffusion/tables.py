@@ -19,8 +19,8 @@ from .units import Quantity
 class Species(Record):
     """One [[species]]: a concentration that is solved for, or the balance that closes the sum to one.
 
-    initial: a number, an expression, or a table of region names
-    source:  R_i in d c_i/dt + div J_i = R_i, an expression of x, y, z, t, 1/s
+    initial: a fraction or an amount per volume: a number, an expression, or a table of region names
+    source:  R_i in d c_i/dt + div J_i = R_i, an expression of x, y, z, t, 1/s (or mol/(m^3 s))
     diffusivity: m^2/s, a number or { prefactor, activation_energy }, for mobilities that are made of one for each species
     charge:  z_i, in units of the elementary charge
     size:    v_i, how many sites of a LatticeGas a particle takes
@@ -29,9 +29,9 @@ class Species(Record):
     label = "[[species]]"
 
     name: str = Default(min_length=1)
-    initial: Annotated[Field, FieldOf("")] | dict[str, Annotated[Field, FieldOf("")]] | None = None
+    initial: Annotated[Field, FieldOf("concentration")] | dict[str, Annotated[Field, FieldOf("concentration")]] | None = None
     balance: bool = False
-    source: Annotated[Field, FieldOf("1/s")] | None = None
+    source: Annotated[Field, FieldOf("concentration/s")] | None = None
     diffusivity: Diffusivity | None = None
     charge: float = 0.0
     size: float = Default(default=1.0, gt=0)
@@ -39,7 +39,7 @@ class Species(Record):
     @field_validator("initial", mode="plain")
     @classmethod
     def _initial(cls, given: Any) -> Any:
-        kind = FieldOf("")
+        kind = FieldOf("concentration")
         if given is None:
             return None
         return {str(region): kind.parse(value) for region, value in given.items()} if isinstance(given, Mapping) else kind.parse(given)

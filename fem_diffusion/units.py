@@ -3,13 +3,16 @@
 A quantity is given as a plain number or as text with a unit ("25 mV"). A problem is dimensionless (all quantities plain) or dimensional
 (all with units, held in SI); zero, fractions, counts and charges are plain in both. A dimensional problem is solved in units
 of its own (`Scales`), so that residuals and tolerances mean the same at any physical size.
+
+Concentrations are fractions, which have no unit, or amounts per volume, mol/m^3. What is made of them has the unit `concentration` in its
+own, as a flux "concentration*m/s", which is m/s or mol/(m^2*s): `Scales.concentration` says how much one is.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -24,24 +27,48 @@ from .record import Record
 # A unit starts with a letter, in "2 1/s" after a one, and is no coordinate or time: pint would read "+ t" and "t" as tonnes.
 _UNIT = r"(?:(?<=\s)1\s*/\s*)?(?![xyzt]\s*\Z)(?:[^\W\d_]|[°%]).*?"
 _NUMBER_AND_UNIT = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*({_UNIT}|)\s*")
-_BASE_DIMENSIONS = ("[length]", "[time]", "[mass]", "[substance]", "[temperature]", "[current]")
+_BASE_DIMENSIONS = ("[length]", "[time]", "[mass]", "[substance]", "[temperature]", "[current]", "[concentration_unit]")
+# What a unit with a concentration in it is for fractions, and for amounts per volume.
+_OF_CONCENTRATION = {
+    "concentration": ("", "mol/m^3"),
+    "concentration*m/s": ("m/s", "mol/(m^2*s)"),
+    "concentration/s": ("1/s", "mol/(m^3*s)"),
+    "J/(m^3*concentration)": ("J/m^3", "J/mol"),
+    "concentration^2*m^4/(J*s)": ("m^4/(J*s)", "mol^2/(m^2*J*s)"),
+}
 
 
 @cache
 def _registry() -> pint.UnitRegistry:
-    return pint.UnitRegistry()
+    registry: pint.UnitRegistry = pint.UnitRegistry()
+    registry.define("concentration = [concentration_unit]")
+    return registry
+
+
+def si_unit(unit: str, molar: bool) -> str:
+    """The SI unit that a field's unit is where concentrations are amounts per volume (`molar`), or fractions."""
+    return _OF_CONCENTRATION[unit][molar] if unit in _OF_CONCENTRATION else unit
+
+
+def _si_units(unit: str) -> tuple[str, ...]:
+    """The SI units in which a field may be given."""
+    return _OF_CONCENTRATION.get(unit, (unit,))
 
 
 class Value(float):
-    """A quantity's number: in SI units if `dimensional`, as given if not. `unit` is the SI unit of the field that holds it."""
+    """A quantity's number: in SI units if `dimensional`, as given if not. `unit` is the SI unit of the field that holds it.
+
+    molar: whether a field that has a concentration in its unit was given by amounts per volume.
+    """
 
     unit: str
     dimensional: bool
     text: str
+    molar: bool
 
-    def __new__(cls, number: float, unit: str = "", dimensional: bool = False, text: str = "") -> Value:
+    def __new__(cls, number: float, unit: str = "", dimensional: bool = False, text: str = "", molar: bool = False) -> Value:
         value = super().__new__(cls, number)
-        value.unit, value.dimensional, value.text = unit, dimensional, text or repr(float(number))
+        value.unit, value.dimensional, value.text, value.molar = unit, dimensional, text or repr(float(number)), molar
         return value
 
     @property
@@ -74,13 +101,14 @@ class Quantity:
             raise ValueError("must be positive")
         if not self.minimum <= value <= self.maximum:
             legal = f"at least {self.minimum:g}" if self.maximum == math.inf else f"between {self.minimum:g} and {self.maximum:g}"
-            raise ValueError(f"must be {legal}" + (f" {self.unit}" if value.dimensional else ""))
+            raise ValueError(f"must be {legal}" + (f" {si_unit(self.unit, value.molar)}" if value.dimensional else ""))
         return value
 
     def _read(self, given: Any) -> Value:
         if isinstance(given, (int, float)) and not isinstance(given, bool):
             return Value(float(given), self.unit)
-        example = f'"1.5 {self.unit}"' if self.unit else "1.5"
+        legal = _si_units(self.unit)
+        example = " or ".join(f'"1.5 {unit}"' if unit else "1.5" for unit in legal)
         if not isinstance(given, str):
             raise ValueError(f"is not a quantity: give a number or text like {example}")
         match = _NUMBER_AND_UNIT.fullmatch(given)
@@ -89,16 +117,19 @@ class Quantity:
         number, unit = float(match[1]), match[2]
         if not unit:
             return Value(number, self.unit, text=given)
-        try:
-            si = _registry().Quantity(number, unit).to(self.unit or "dimensionless").magnitude
-        except pint.UndefinedUnitError as error:
-            raise ValueError(f"{error}; write for example {example}") from None
-        except (pint.DimensionalityError, pint.OffsetUnitCalculusError):
-            legal = f"is needed here, for example {example}" if self.unit else "is needed here: give a plain number"
-            raise ValueError(f"'{unit}' is the wrong unit: {self.unit or 'no unit'} {legal}") from None
-        except Exception:  # pint's parser raises whatever its tokenizer meets
-            raise ValueError(f"'{unit}' is not a unit: write for example {example}") from None
-        return Value(float(si), self.unit, dimensional=bool(self.unit), text=given)
+        for molar, si in enumerate(legal):
+            try:
+                converted = _registry().Quantity(number, unit).to(si or "dimensionless").magnitude
+            except pint.UndefinedUnitError as error:
+                raise ValueError(f"{error}; write for example {example}") from None
+            except (pint.DimensionalityError, pint.OffsetUnitCalculusError):
+                continue
+            except Exception:  # pint's parser raises whatever its tokenizer meets
+                raise ValueError(f"'{unit}' is not a unit: write for example {example}") from None
+            return Value(float(converted), self.unit, dimensional=bool(si), text=given, molar=bool(molar))
+        wanted = " or ".join(si or "no unit" for si in legal)
+        advice = f"for example {example}" if any(legal) else "give a plain number"
+        raise ValueError(f"'{unit}' is the wrong unit: {wanted} is needed here{', ' if any(legal) else ': '}{advice}")
 
 
 def is_quantity(text: str) -> bool:
@@ -135,16 +166,16 @@ class Scales:
     amount: float = 1.0  # mol
     temperature: float = 1.0  # K
     current: float = 1.0  # A
+    concentration: float = 1.0  # mol/m^3, or 1 of fractions
 
     @classmethod
-    def of(cls, length: float, time: float, energy_density: float, amount: float, temperature: float = 1.0, current: float = 1.0) -> Scales:
-        """From the scales that physics names: m, s, J/m^3, mol, K, A."""
-        mass = energy_density * length * time**2
-        return cls(length=length, time=time, mass=mass, amount=amount, temperature=temperature, current=current)
+    def of(cls, length: float, time: float, energy_density: float, amount: float, **others: float) -> Scales:
+        """From the scales that physics names: m, s, J/m^3, mol; `others` are temperature, current and concentration."""
+        return cls(length=length, time=time, mass=energy_density * length * time**2, amount=amount, **others)
 
     def factor(self, unit: str) -> float:
         """How much one solver unit is in the SI unit `unit`."""
-        base = (self.length, self.time, self.mass, self.amount, self.temperature, self.current)
+        base = (self.length, self.time, self.mass, self.amount, self.temperature, self.current, self.concentration)
         return math.prod(scale**power for scale, power in zip(base, _powers(unit), strict=True))
 
 
@@ -200,15 +231,28 @@ def quantities(data: Any, path: str = "") -> Iterator[tuple[str, Value]]:
             yield from quantities(value, f"{path}[{index}]")
 
 
+def units_of(data: Any) -> Iterator[str]:
+    """Those of all quantities in a record, of expressions too."""
+    if isinstance(data, Record):
+        data = dict(data)
+    if isinstance(data, Mapping):
+        data = tuple(data.values())
+    if isinstance(data, tuple):
+        for item in data:
+            yield from units_of(item)
+    elif hasattr(data, "unit"):
+        yield data.unit
+
+
 def require_one_system(data: Any) -> bool:
     """Whether the problem has units; InputError if some quantities have units and others are plain numbers."""
     found = [(path, value) for path, value in quantities(data) if value.unit != "rad"]  # an angle has its unit in both
     with_units = [(path, value) for path, value in found if value.dimensional]
-    plain = [(path, value) for path, value in found if value.plain and value.unit]
+    plain = [(path, value) for path, value in found if value.plain and si_unit(value.unit, molar=False)]  # fractions have none
     if with_units and plain:
         (first, a), (second, b) = with_units[0], plain[0]
         raise InputError(
             f"units and plain numbers are mixed: {first} = '{a.text}' has a unit, {second} = {b.text} has none; "
-            f"give all quantities a unit ({second} in {b.unit}, for example) or none"
+            f"give all quantities a unit ({second} in {si_unit(b.unit, any(value.molar for _, value in with_units))}, for example) or none"
         )
     return bool(with_units)

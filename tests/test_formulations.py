@@ -174,7 +174,7 @@ def test_residual_and_jacobian_as_written_by_hand(
         interior=lambda degree: ufl.Measure("dx", domain=domain, metadata={"quadrature_degree": degree}),
     )
     F = by_hand(step)
-    hand = AssembledOperators(f.u, F, ufl.derivative(F, f.u, ufl.TrialFunction(f.space)), [])
+    hand = AssembledOperators(f.u, F, ufl.derivative(F, f.u, ufl.TrialFunction(f.space)), [], f.changed)
 
     f.dt.value, f.a0.value = step.dt, step.a0
     random = np.random.default_rng(COMM.rank)
@@ -348,8 +348,8 @@ def test_few_newton_iterations(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     taken = []
     solve = Newton.solve
 
-    def counted(newton: Newton, guess: Array) -> Converged:
-        taken.append(solve(newton, guess))
+    def counted(newton: Newton, guess: Array, **how: bool) -> Converged:
+        taken.append(solve(newton, guess, **how))
         return taken[-1]
 
     monkeypatch.setattr("fem_diffusion.initial.TRACE", 1e-13)

@@ -171,7 +171,7 @@ def test_energy_in_a_field_that_changes() -> None:
 
 
 def test_an_external_potential_in_a_temperature_field() -> None:
-    with pytest.raises(InputError, match="the work of an external potential.*varies in space"):
+    with pytest.raises(InputError, match="the work of an external or electric potential.*varies in space"):
         finished(
             species=[Species(name="A", initial=0.3)],
             free_energy=[Ideal(), ExternalPotential(potential={"A": 2.0})],

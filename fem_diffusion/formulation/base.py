@@ -63,7 +63,7 @@ class Formulation(ABC):
         self.dt, self.time, self.a0 = (fem.Constant(mesh, 0.0) for _ in range(3))
         self.place_and_time = {"x": ufl.SpatialCoordinate(mesh), "t": self.time}
         ratio = model.ratio(**self.place_and_time)
-        self.mobility = with_constants(model.mobility, mesh).at_temperature(ratio)
+        self.mobility = with_constants(model.mobility, geometry).at_temperature(ratio)
         self.energy = Functional(model, geometry, self.space, self.c, self.phi, ratio)
         self.lumped = geometry.dx(VERTEX_RULE)
         self.dx = geometry.dx(self._flux_rule())
@@ -238,12 +238,33 @@ class Formulation(ABC):
 
     @cached_property
     def volume(self) -> np.ndarray:
-        """The part of the domain that belongs to each owned vertex: the row sums of the mass matrix."""
+        """What belongs to each owned vertex of the domain that matter may enter: the row sums of the mass matrix. Zero inside dielectrics."""
         return self.assembled(ufl.TestFunction(self.scalar_space) * self.lumped)
 
+    @cached_property
+    def whole_volume(self) -> np.ndarray:
+        """The same with the dielectrics: positive everywhere."""
+        return self.assembled(ufl.TestFunction(self.scalar_space) * self.geometry.everywhere(VERTEX_RULE))
+
+    def per_volume(self, integrals: np.ndarray) -> np.ndarray:
+        """Values (vertices, ...) whose integrals those are at each vertex; zero where there is no matter."""
+        volume = self.volume.reshape(-1, *(1,) * (integrals.ndim - 1))
+        return np.divide(integrals, volume, out=np.zeros_like(integrals), where=volume > 0)
+
+    @cached_property
+    def has_matter(self) -> np.ndarray:
+        """Which vertices of this rank, ghosts included, do not lie strictly inside dielectrics, (vertices + ghosts,)."""
+        matter = fem.Function(self.scalar_space)
+        matter.x.array[: self.vertices] = self.volume > 0
+        matter.x.scatter_forward()
+        mask: np.ndarray = matter.x.array > 0.5
+        return mask
+
     def region_weights(self, region: str) -> np.ndarray:
-        """The part of each vertex' volume that lies in a region; InputError for an unknown name."""
+        """The part of each vertex' volume that lies in a region; InputError for an unknown name, or a dielectric."""
         regions = self.geometry.regions
+        if region in self.geometry.dielectrics:
+            raise InputError(f"region '{region}' is one of the dielectrics, which no species enters; legal: {', '.join(self.geometry.matter)}")
         if region not in regions:
             legal = did_you_mean(region, regions) or "; it names none: give its surfaces (3D: volumes) physical names in gmsh"
             raise InputError(f"there is no region '{region}' in the mesh{legal}")

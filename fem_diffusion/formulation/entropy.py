@@ -20,6 +20,7 @@ vertex is cut off while the residual vanishes.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -76,22 +77,21 @@ class Entropy(Formulation):
         width = ufl.variable(rest + sum(v * v * c_i for v, c_i in zip(self._sizes, c, strict=True)))
         slopes = [-v * c_i / width for v, c_i in zip(self._sizes, c, strict=True)]
         if self.phi_row is not None:
-            slopes.append(-sum(z * slope for z, slope in zip(self._charges, slopes, strict=True)))
+            ratio = self.model.ratio(**self.place_and_time)
+            slopes.append(-sum(z * slope for z, slope in zip(self._charges, slopes, strict=True)) / ratio)
         slope = expanded(ufl.as_vector(slopes) if self.block > 1 else slopes[0])
         return ufl.derivative(residual, self.u, trial, {self._log_rest: slope})
 
-    @property
+    @cached_property
     def _log_rest(self) -> fem.Function:
         """ln c_0 at the vertices, which u and the time determine."""
-        if not hasattr(self, "_l"):
-            self._l = fem.Function(self.scalar_space)
-        return self._l
+        return fem.Function(self.scalar_space)
 
-    @property
+    @cached_property
     def _sizes(self) -> np.ndarray:
         return np.array(self.model.sizes or (1.0,) * self.n)
 
-    @property
+    @cached_property
     def _charges(self) -> np.ndarray:
         return np.array(self.model.charges or (0.0,) * self.n)
 
@@ -126,6 +126,7 @@ class Entropy(Formulation):
     def _all_components(self) -> np.ndarray:
         """c_1..c_n and c_0 (or 1 - sum c where they do not close), (vertices + ghosts, n + 1)."""
         s = self._reduced(self.u.x.array.reshape(-1, self.block), self.places)
+        s[~self.has_matter] = -np.inf
         if not self.model.closed:
             c = np.exp(s - 1)
             return np.column_stack([c, self.model.rest(c)])
@@ -161,7 +162,8 @@ class Entropy(Formulation):
         same to first order; but a linear step in w is an exponential one in c, and overflows from empty regions.
         """
         u, du = x.reshape(-1, self.block), -y.reshape(-1, self.block)
-        dphi = 0.0 if self.phi_row is None else du[:, self.phi_row :] * self._charges
+        ratio = self.model.ratio_at(self.x, float(self.time.value))[:, None]
+        dphi = 0.0 if self.phi_row is None else du[:, self.phi_row :] * self._charges / ratio
         ds, v = du[:, : self.n] - dphi, self._sizes
         if self.model.closed:
             c = np.exp(_logarithms(self._reduced(u, self.x), v))
@@ -169,10 +171,11 @@ class Entropy(Formulation):
             rates = np.column_stack([ds + v * rest[:, None], rest])
         else:
             rates = ds
+        rates[~self.has_matter[: self.vertices]] = 0.0  # w is held there
         with np.errstate(invalid="ignore"):
             steps = np.log1p(np.maximum(rates, SHORTEST - 1))
         limited = steps[:, : self.n] - v * steps[:, self.n :] if self.model.closed else steps
-        y.reshape(-1, self.block)[:, : self.n] = -(limited + dphi)
+        y.reshape(-1, self.block)[:, : self.n] = np.where(self.has_matter[: self.vertices, None], -(limited + dphi), -du[:, : self.n])
         return bool((rates < SHORTEST - 1).any())
 
     def guess(self, values: np.ndarray, older: np.ndarray, factor: float) -> np.ndarray:

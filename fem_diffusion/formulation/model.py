@@ -10,6 +10,8 @@ import numpy as np
 import ufl
 from dolfinx import fem
 
+from ..by_region import ByRegion
+from ..diffusivity import Arrhenius
 from ..errors import InputError
 from ..expression import Expression
 from ..field import Field
@@ -88,19 +90,51 @@ def parts(u: Expr) -> tuple[Expr, ...]:
     return tuple(ufl.split(u)) if u.ufl_shape else (u,)
 
 
-def with_constants(record: RecordT, mesh: Any) -> RecordT:
-    """The same record with every number as a Constant, so that compiled code serves all values of a parameter."""
+def with_constants(record: RecordT, geometry: Geometry, where: str = "") -> RecordT:
+    """The same record with every number as a Constant, so that compiled code serves all values of a parameter, and what has a value for each
+    region constant in each cell.
+
+    InputError, which begins with `where`, for a region that the mesh has not, or that has no value.
+    """
     if isinstance(record, float):
-        return fem.Constant(mesh, float(record))
+        return fem.Constant(geometry.mesh, float(record))
+    if isinstance(record, ByRegion):
+        return _on_mesh(record, geometry, where)  # type: ignore[return-value]
     if isinstance(record, Record):
-        return record.model_copy(update={name: with_constants(value, mesh) for name, value in record})  # type: ignore[return-value]
+        label = where or record.label
+        changed = {name: with_constants(value, geometry, f"{label}: {name}" if not where else f"{where}.{name}") for name, value in record}
+        return record.model_copy(update=changed)  # type: ignore[return-value]
     if isinstance(record, Field) and not isinstance(record.value, Expression):
-        return replace(record, value=fem.Constant(mesh, float(record.ufl((), 0.0))))
+        return replace(record, value=fem.Constant(geometry.mesh, float(record.ufl((), 0.0))))
     if isinstance(record, dict):
-        return {key: with_constants(value, mesh) for key, value in record.items()}  # type: ignore[return-value]
+        return {key: with_constants(value, geometry, f"{where}.{key}") for key, value in record.items()}  # type: ignore[return-value]
     if isinstance(record, tuple):
-        return tuple(with_constants(value, mesh) for value in record)  # type: ignore[return-value]
+        return tuple(with_constants(value, geometry, where) for value in record)  # type: ignore[return-value]
     return record
+
+
+def _on_mesh(given: ByRegion, geometry: Geometry, where: str) -> Any:
+    """A DG0 function, Arrhenius' law with such parameters, or a sum of fields that are zero outside their regions."""
+    needed = {"everywhere": tuple(geometry.regions), "matter": geometry.matter, "anywhere": ()}[given.extent]
+    geometry.require_regions(tuple(given.value), where, needed)
+    if any(isinstance(value, Field) for value in given.value.values()):
+        return _PiecewiseField(tuple((geometry.piecewise({name: 1.0}), field) for name, field in given.value.items()))
+    if any(isinstance(value, Arrhenius) for value in given.value.values()):
+        prefactors = {name: float(getattr(value, "prefactor", value)) for name, value in given.value.items()}
+        energies = {name: float(getattr(value, "activation_energy", 0.0)) for name, value in given.value.items()}
+        law = {"prefactor": geometry.piecewise(prefactors), "activation_energy": geometry.piecewise(energies)}
+        return Arrhenius.model_construct(**law)
+    return geometry.piecewise(given.value)
+
+
+@dataclass(frozen=True)
+class _PiecewiseField:
+    """sum_k 1_k f_k(x, t) with the indicators 1_k of regions."""
+
+    parts: tuple[tuple[fem.Function, Field], ...]
+
+    def ufl(self, x: Expr, t: Expr) -> Expr:
+        return sum(indicator * field.ufl(x, t) for indicator, field in self.parts)
 
 
 class Functional:
@@ -125,10 +159,11 @@ class Functional:
         q = parts(ufl.TestFunction(space))
         self._direction = ufl.as_vector([*q[:n], *[ufl.as_ufl(0.0)] * (len(q) - n)])
         lumped = geometry.dx(VERTEX_RULE)
-        exact = geometry.dx({"quadrature_degree": gradient_degree(mesh)})
+        degree = {"quadrature_degree": gradient_degree(mesh)}
+        exact, everywhere = geometry.dx(degree), geometry.everywhere(degree)
 
         def prepared(term: Term) -> Term:
-            constant = with_constants(term, mesh)
+            constant = with_constants(term, geometry)
             return constant if model.temperature is None else constant.at_temperature(ratio)
 
         c = model.composition([0.0] * n)
@@ -139,7 +174,8 @@ class Functional:
         ]
         for boundary, surface_terms in model.surface_energy.items():
             self._measured += [(prepared(term), geometry.on(boundary, {"quadrature_degree": 4})) for term in surface_terms]
-        self._fields = [(term, exact) for term in self.terms if isinstance(term, Electrostatic)]
+        self._fields = [(term, everywhere) for term in self.terms if isinstance(term, Electrostatic)]
+        self._in_dielectrics = geometry.in_dielectrics(VERTEX_RULE)
 
     @property
     def gauss_points(self) -> frozenset[int]:
@@ -148,6 +184,9 @@ class Functional:
     def value(self, c: Composition, phi: Expr) -> Expr:
         """F as a UFL form."""
         local = sum(term.density(c, phi) * measure for term, measure in self._measured)
+        if self._in_dielectrics is not None:
+            nothing = c.with_values([0.0] * len(c))
+            local += sum(term.density(nothing, phi) * self._in_dielectrics for term, _ in self._fields)
         return sum((term.field_density(phi) * measure for term, measure in self._fields), start=local)
 
     def poisson(self, c: Composition, phi: Expr, v: Expr) -> Expr:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import ufl
 from pydantic import PrivateAttr, model_validator
 
+from ..by_region import ByRegion, ByRegionOf
 from ..constants import VACUUM_PERMITTIVITY
 from ..errors import InputError
 from ..field import Field, FieldOf
@@ -24,13 +25,14 @@ class Electrostatic(Term):
     permittivity:          without units lambda^2 = eps RT/(F^2 c_max L^2), the square of the Debye length to within a factor; or F/m
     relative_permittivity: the same over that of vacuum
     fixed_charge:          rho_f, C/m^3 (without units in those of F c): an expression of x, y, z, t
+    Each may be a table of regions. A region that fixed_charge leaves out has none.
     """
 
     gauss_points: ClassVar[int] = 1
 
-    permittivity: Annotated[float, Quantity("F/m", positive=True)] | None = None
-    relative_permittivity: Annotated[float, Quantity("", positive=True)] | None = None
-    fixed_charge: Annotated[Field, FieldOf("C/m^3")] | None = None
+    permittivity: Annotated[Any, ByRegionOf(Quantity("F/m", positive=True))] | None = None
+    relative_permittivity: Annotated[Any, ByRegionOf(Quantity("", positive=True))] | None = None
+    fixed_charge: Annotated[Any, ByRegionOf(FieldOf("C/m^3"), "anywhere")] | None = None
     _ratio: Expr = PrivateAttr(default=1.0)  # T/T_ref
 
     def density(self, c: Composition, phi: Expr) -> Expr:
@@ -67,8 +69,13 @@ class Electrostatic(Term):
         """The term with `permittivity`, whichever was given."""
         if self.relative_permittivity is None:
             return self
-        eps = Value(float(self.relative_permittivity) * VACUUM_PERMITTIVITY, "F/m", dimensional=True)
+        given = self.relative_permittivity
+        eps = given.map(_absolute) if isinstance(given, ByRegion) else _absolute(given)
         return self.model_copy(update={"permittivity": eps, "relative_permittivity": None})
+
+
+def _absolute(relative_permittivity: float) -> Value:
+    return Value(float(relative_permittivity) * VACUUM_PERMITTIVITY, "F/m", dimensional=True)
 
 
 class SurfaceCharge(Term):

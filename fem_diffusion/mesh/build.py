@@ -10,9 +10,10 @@ from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
 from ..errors import InputError
-from ..parallel import on_root
+from ..parallel import global_max, global_min, on_root
 from .files import read_gmsh, read_meshio
 from .geometry import Geometry, padded, tags
+from .grading import graded
 from .periodic import made_periodic
 from .source import SIDES, Mesh, metres
 from .whole import Whole, distribute, gathered
@@ -28,6 +29,11 @@ def build(source: Mesh, directory: Path, comm: MPI.Comm, scale: float = 1.0) -> 
 
     Raises InputError, the same on every rank, if the file is missing, unreadable or of unknown cells, or cannot be made periodic.
     """
+    geometry = _geometry(source, directory, comm, scale)
+    return _axisymmetric(geometry) if source.axisymmetric else geometry
+
+
+def _geometry(source: Mesh, directory: Path, comm: MPI.Comm, scale: float) -> Geometry:
     if source.shape is not None and not source.periodic:
         return _shape(source, comm, scale)
     read: list[Whole] = []
@@ -38,6 +44,16 @@ def build(source: Mesh, directory: Path, comm: MPI.Comm, scale: float = 1.0) -> 
 
     nothing = on_root(comm, share_of_the_others)
     return distribute(comm, read[0] if read else nothing)
+
+
+def _axisymmetric(geometry: Geometry) -> Geometry:
+    if geometry.dimension != 2:
+        raise InputError(f"[mesh] axisymmetric = true needs a mesh of dimension 2, x = r and y = z; this one has dimension {geometry.dimension}")
+    x = geometry.mesh.geometry.x
+    lowest, extent = global_min(geometry.mesh.comm, x[:, 0]), global_max(geometry.mesh.comm, np.abs(x))
+    if lowest < -1e-9 * extent:
+        raise InputError(f"[mesh] axisymmetric = true: x is the distance r >= 0 from the axis, and the mesh reaches to x = {lowest:g}: move it")
+    return replace(geometry, axisymmetric=True)
 
 
 def _whole(source: Mesh, directory: Path, scale: float) -> Whole:
@@ -76,6 +92,10 @@ def _shape(source: Mesh, comm: MPI.Comm, scale: float) -> Geometry:
                     mesh, dimension - 1, lambda x, axis=axis, end=end, tolerance=tolerance: np.abs(x[axis] - end[axis]) < tolerance
                 )
             )
+        near, far = (source.finest.get(name) for name in SIDES[axis])
+        if near is not None or far is not None:
+            steps = np.rint((mesh.geometry.x[:, axis] - lower[axis]) / (upper - lower)[axis] * source.cells[axis]).astype(int)
+            mesh.geometry.x[:, axis] = lower[axis] + graded(source.size[axis], source.cells[axis], near, far)[steps] / scale
     values = [np.full(len(facets), value) for facets, value in zip(found, boundaries.values(), strict=True)]
     facet_tags = tags(mesh, dimension - 1, np.concatenate(found), np.concatenate(values))
     return Geometry(mesh, None, facet_tags, {}, boundaries, padded(lower), np.zeros(3))

@@ -28,7 +28,7 @@ class Measure:
         form = weighted * self.measure
         return form if self.inside is None else form + ufl.avg(weighted) * self.inside
 
-    def __call__(self, subdomain: int) -> Measure:
+    def __call__(self, subdomain: int | tuple[int, ...]) -> Measure:
         return replace(self, measure=self.measure(subdomain), inside=None if self.inside is None else self.inside(subdomain))
 
 

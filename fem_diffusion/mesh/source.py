@@ -6,8 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
+from ..errors import did_you_mean
 from ..record import Record
 from ..units import Quantity
+from .grading import graded
 
 AXES = ("x", "y", "z")
 SIDES = (("left", "right"), ("bottom", "top"), ("back", "front"))
@@ -29,6 +31,11 @@ class Mesh(Record):
     origin: tuple[Annotated[float, Quantity("m")], ...] = Field((), description="the corner with the smallest coordinates; default 0")
     cell_type: Literal["simplex", "tensor"] = Field("simplex", description="tensor: quadrilaterals or hexahedra instead of simplices")
 
+    finest: dict[str, Annotated[float, Quantity("m", positive=True)]] = Field(
+        {}, description="sides of a shape with the size of the first cell there, { left = '0.1 nm' }; cells grow geometrically from there"
+    )
+
+    axisymmetric: bool = Field(False, description="a mesh of dimension 2 is the half-plane of a solid of revolution: x = r >= 0, y = z")
     periodic: tuple[Literal["x", "y", "z"], ...] = Field((), description="directions in which opposite sides are one")
 
     @model_validator(mode="before")
@@ -46,12 +53,14 @@ class Mesh(Record):
         if (self.file is None) == (self.shape is None):
             given = "neither is given" if self.file is None else f"file = '{self.file}' and shape = '{self.shape}' are given"
             raise ValueError(f"needs either 'file' or 'shape', but {given}; shapes: {', '.join(_DIMENSION)}")
-        alien = ("size", "cells", "origin", "cell_type") if self.shape is None else ("unit", "parameters")
+        alien = ("size", "cells", "origin", "cell_type", "finest") if self.shape is None else ("unit", "parameters")
         for key in alien:
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"'{key}' goes with {'shape' if self.shape is None else 'file'} only: remove it")
         if len(set(self.periodic)) < len(self.periodic):
             raise ValueError(f"periodic = {list(self.periodic)} names a direction twice")
+        if self.axisymmetric and "x" in self.periodic:
+            raise ValueError("periodic = 'x': in an axisymmetric mesh x is the distance from the axis; only y (the axis' direction) can be periodic")
         return self
 
     @model_validator(mode="after")
@@ -69,6 +78,25 @@ class Mesh(Record):
                 raise ValueError(f"periodic = '{axis}': shape = '{self.shape}' has {directions} directions only")
             if self.cells[AXES.index(axis)] < 3:
                 raise ValueError(f"periodic = '{axis}' needs at least 3 cells in {axis}, not {self.cells[AXES.index(axis)]}")
+        return self
+
+    @model_validator(mode="after")
+    def _grows(self) -> Mesh:
+        if self.shape is None:
+            return self
+        sides = SIDES[: _DIMENSION[self.shape]]
+        for name in self.finest:
+            if name not in (legal := [side for pair in sides for side in pair]):
+                raise ValueError(f"finest: shape = '{self.shape}' has no side '{name}'{did_you_mean(name, legal)}")
+        for axis, pair in enumerate(sides):
+            ends = {name: self.finest[name] for name in pair if name in self.finest}
+            if ends and AXES[axis] in self.periodic:
+                raise ValueError(f"finest: the sides {', '.join(pair)} are one, since the mesh is periodic in {AXES[axis]}: remove {next(iter(ends))}")
+            if ends:
+                try:
+                    graded(self.size[axis], self.cells[axis], *(ends.get(name) for name in pair))
+                except ValueError as error:
+                    raise ValueError(f"finest: {' and '.join(ends)}: {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -1,9 +1,10 @@
-"""The picture of a run, summary.png."""
+"""The picture of a run, summary.png, and the curves of sweeps and impedances."""
 
 from .numbers import quantity, spread
+from .curves import save_impedance, save_sweep
 from .page import COLORS, DPI, WIDTH
 from .shape import TO_VIEWER
 from .summary import summary
 from .uphill import Uphill
 
-__all__ = ["COLORS", "DPI", "TO_VIEWER", "WIDTH", "Uphill", "quantity", "spread", "summary"]
+__all__ = ["COLORS", "DPI", "TO_VIEWER", "WIDTH", "Uphill", "quantity", "save_impedance", "save_sweep", "spread", "summary"]

@@ -34,8 +34,8 @@ def spread(snapshots: Sequence[tuple[float, T]], most: int) -> list[tuple[float,
 
 
 def common_range(arrays: Iterable[Array]) -> Normalize:
-    """The range of all, not narrower than round-off."""
-    low, high = (float(f(values)) for f, values in zip((np.min, np.max), [np.concatenate(list(arrays))] * 2, strict=True))
+    """The range of all, not narrower than round-off; nan counts for nothing."""
+    low, high = (float(f(values)) for f, values in zip((np.nanmin, np.nanmax), [np.concatenate(list(arrays))] * 2, strict=True))
     slack = max(0.0, 1e-9 * max(abs(low), abs(high), 1e-300) - (high - low))
     return Normalize(low - slack, high + slack)
 
@@ -48,7 +48,7 @@ def prefixed(value: float, unit: str) -> tuple[float, str]:
     """The unit that suits the value, and its size: (1e-9, "nm") for 3e-8 and "m"."""
     if unit == "s" and abs(value) >= 100:
         return max(((size, name) for size, name in ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d")) if abs(value) >= 2 * size))
-    if unit in ("s", "m") and value:
+    if unit in ("s", "m", "V") and value:
         power = int(np.clip(3 * np.floor(np.log10(abs(value) * (1 + 1e-9)) / 3), -15, 3))
         return 10.0**power, {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k"}[power] + unit
     return 1.0, unit

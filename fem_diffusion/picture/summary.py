@@ -6,15 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 
 from ..paraview import Array, DrawnMesh
 from .fields import draw_lines, draw_maps
 from .history import draw_history
-from .numbers import Snapshot
+from .numbers import Snapshot, in_unit, prefixed
 from .page import STYLE, Page
 from .uphill import Uphill, draw_uphill
 
 MOST_SPECIES = 3
+PHI = "φ"
 
 
 def summary(
@@ -28,23 +30,38 @@ def summary(
     energy_unit: str = "",
     labels: Mapping[str, str] | None = None,
     uphill: Sequence[Uphill] = (),
+    electric: Sequence[Array] = (),
+    electric_unit: str = "",
 ) -> None:
     """Write the picture (PNG, white background). On one rank, the one that has the mesh.
 
     snapshots:  times and the species' values at the points of the mesh; of many, those are shown that spread over the run
     history:    columns of history.csv: step, time, dt, newton_iterations, energy, mass_<species>
-    *_unit:     "" where a quantity is dimensionless; "s" and "m" get the prefix that suits the number
+    *_unit:     "" where a quantity is dimensionless; "s", "m" and "V" get the prefix that suits the number
     labels:     what is written at a species' colours; default: its name
     uphill:     what goes uphill at each of the snapshots; where something does, a row shows it, with the columns uphill_flux_<species>
                 of the history
+    electric:   the electric potential at each of the snapshots, drawn below the species
     """
     names = {name: (labels or {}).get(name, name) for name in snapshots[0][1]}
     species = dict(list(names.items())[:MOST_SPECIES])
     fields = draw_lines if mesh.cell == "interval" else draw_maps
     with mpl.rc_context(STYLE):
         page = Page(title)
-        fields(page, mesh, snapshots, species, time_unit, length_unit)
+        fields(page, mesh, *_with_potential(snapshots, species, electric, electric_unit), time_unit, length_unit)
         draw_uphill(page, mesh, snapshots, uphill, history, names, time_unit, length_unit)
         signed = any(values[name].min() < -0.05 * abs(values[name]).max() for _, values in snapshots for name in species)
-        draw_history(page, history, time_unit, energy_unit, signed)
+        if len(history["step"]) > 2:  # a steady state that was found at once has no history
+            draw_history(page, history, time_unit, energy_unit, signed)
         page.save(path)
+
+
+def _with_potential(
+    snapshots: Sequence[Snapshot], species: Mapping[str, str], electric: Sequence[Array], unit: str
+) -> tuple[Sequence[Snapshot], Mapping[str, str]]:
+    """The fields to draw and their labels: the species, and the electric potential if there is one."""
+    if not electric:
+        return snapshots, species
+    factor, unit = prefixed(max(float(np.abs(phi).max()) for phi in electric), unit)
+    merged = [(t, {**values, PHI: phi / factor}) for (t, values), phi in zip(snapshots, electric, strict=True)]
+    return merged, {**species, PHI: f"{PHI}{in_unit(unit)}"}
