@@ -35,7 +35,8 @@ class ByRegion:
     @property
     def largest(self) -> Any:
         """Of quantities the largest one; of laws that with the largest prefactor."""
-        return max(self.value.values(), key=lambda value: float(getattr(value, "prefactor", value)))
+        sizes = {region: float(value.prefactor if hasattr(value, "prefactor") else value) for region, value in self.value.items()}
+        return self.value[max(sizes, key=lambda region: sizes[region])]
 
     # -- of fields ------------------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,9 @@ def check_charges(problem: Problem) -> None:
             if not problem.charged or not problem.charges[problem.names.index(name)]:
                 raise InputError(f"{where} butler_volmer: '{name}' has no charge: give charge = ... in its [[species]]")
     if not problem.charged and problem.dielectrics:
-        raise InputError("dielectrics are regions of an electric field: add [[free_energy]] kind = 'Electrostatic', or leave them out of the mesh")
+        raise InputError(
+            "dielectrics are regions of an electric field: add [[free_energy]] kind = 'Electrostatic', or leave them out of the mesh"
+        )
     if not problem.charged:
         return
     if sum(isinstance(term, Electrostatic) for term in problem.free_energy) > 1:
@@ -127,15 +129,14 @@ def charge_warnings(problem: Problem) -> list[str]:
         highest = max(abs(float(given.potential.at(np.zeros((3, 1)), t)[0])) for t in np.linspace(0.0, float(problem.time.end), 101))
         where = f"[boundary.{boundary}] potential = {given.potential.text}"
         if problem.dimensional and highest > HIGHEST_VOLTAGE:
-            T = problem.reference_temperature((0.0, 0.0, 0.0)) or 298.15
-            thermal = GAS_CONSTANT * T / FARADAY_CONSTANT
+            thermal = GAS_CONSTANT * (problem.reference_temperature((0.0, 0.0, 0.0)) or 298.15) / FARADAY_CONSTANT
             warnings.append(
-                f"{where} reaches {highest:g} V, {highest / thermal:.3g} thermal volts: if these were meant, {highest:g} RT/F = "
+                f"{where} is {highest / thermal:.3g} thermal volts at its highest: if it was meant in thermal volts, {highest:g} RT/F are "
                 f"{1e3 * highest * thermal:.3g} mV"
             )
         elif not problem.dimensional and highest > HIGHEST_THERMAL_VOLTAGE:
             warnings.append(
-                f"{where} reaches {highest:g} thermal volts: without units potentials are in units of RT/F, 25.7 mV at 25 degC; if millivolts were "
-                f"meant, that is {highest / 25.7:.3g}"
+                f"{where}: without units potentials are in thermal volts RT/F, 25.7 mV at 25 degC, and this is {25.7e-3 * highest:.3g} V at its "
+                f"highest; if it was meant in mV, give {highest / 25.7:.3g}"
             )
     return warnings

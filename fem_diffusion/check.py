@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import double_layers
 from .admissible import check_positive, sample_compositions
 from .charges import charge_warnings
 from .diagnostics import Columns
@@ -31,9 +32,9 @@ SHOWN = ("curvature", "spinodal", "binodal", "wavelength", "growth_rate", "inter
 
 
 def check(system: System) -> Report:
-    """Mesh, composition and, for a binary, its thermodynamics at the mean initial composition. Collective; sets the initial state.
+    """Mesh, composition and, for a binary, its thermodynamics at the mean initial composition; with charges the double layers.
 
-    InputError where a probe or an average is nowhere, or where the model is ill-posed.
+    Collective; sets the initial state. InputError where a probe or an average is nowhere, or where the model is ill-posed.
     """
     system.initialise()
     require_well_posed(system)
@@ -53,6 +54,9 @@ def check(system: System) -> Report:
     }
     for name, mean in zip(system.model.names, means, strict=True):
         numbers[f"mean of {name}"] = (float(mean) * scales.concentration, "mol/m^3" if system.given.molar else "")
+    if system.model.charged:
+        numbers |= double_layers.numbers(system)
+        return Report(numbers, [*_warnings(system), *double_layers.warnings(system)])
     if system.n == 1:
         binary = BinaryThermodynamics.of(
             system.problem.free_energy, system.problem.transport, system.problem.composition(), float(means[0])

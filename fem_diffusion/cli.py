@@ -22,10 +22,10 @@ from . import phase_diagram, ternary_diagram
 from .check import check as check_system
 from .check import in_problem_units
 from .errors import InputError, StepFailed
+from .impedance import spectrum
 from .output import default_folder, first_free
 from .parallel import abort_on_exception, on_root
 from .problem import Problem
-from .impedance import spectrum
 from .run import run as run_problem
 from .sweep import Range, numbers
 from .sweep import sweep as run_sweep
@@ -102,7 +102,10 @@ def sweep(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>-sweep); one that is there is continued")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="results folder (default: results/<name>-sweep); one that is there is continued"
+        ),
     ] = None,
     changes: Changes = None,
     petsc: PetscOptions = None,
@@ -118,7 +121,9 @@ def sweep(
         _say(_contents(folder, clock.perf_counter() - started))
         if failures:
             count = math.prod(len(one.values) for one in ranges)
-            raise StepFailed("\n".join([f"{len(failures)} of {count} points failed; the same command with -o {folder} tries them again:", *failures]))
+            raise StepFailed(
+                "\n".join([f"{len(failures)} of {count} points failed; the same command with -o {folder} tries them again:", *failures])
+            )
 
     _guarded(work)
 
@@ -128,7 +133,10 @@ def impedance(
     problem: ProblemFile,
     boundary: Annotated[str, typer.Option(metavar="NAME", help="the electrode whose potential is modulated")],
     frequencies: Annotated[
-        str, typer.Option(metavar="FIRST:LAST:COUNT", help="evenly spaced in the logarithm, also A,B,C; without a unit in Hz, if the problem has units")
+        str,
+        typer.Option(
+            metavar="FIRST:LAST:COUNT", help="evenly spaced in the logarithm, also A,B,C; without a unit in Hz, if the problem has units"
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>-impedance)")

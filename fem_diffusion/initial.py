@@ -24,7 +24,7 @@ def initial_concentrations(problem: Problem, formulation: Formulation, length: f
     species = [s for s in problem.species if not s.balance]
     c = np.column_stack([_values(s.initial, problem.seed, stream, formulation) for stream, s in enumerate(species)])
     c[~formulation.has_matter[: formulation.vertices]] = 0.0
-    fields = [field for s in species for field in (s.initial.values() if isinstance(s.initial, dict) else [s.initial])]
+    fields: list[Any] = [field for s in species for field in (s.initial.values() if isinstance(s.initial, dict) else [s.initial])]
     _require_composition(c, formulation, length, fields[0].scales.concentration)
     if formulation.potential_rows is None or not formulation.model.positive:
         return c

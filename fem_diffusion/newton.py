@@ -99,17 +99,19 @@ class Newton:
         limit: Callable[[np.ndarray, np.ndarray], bool] | None,
         watched: slice = slice(None),
         linear: LinearSolver | None = None,
+        prefix: str = "",
         **options: Any,
     ) -> None:
         self.operators, self.norms, self._limits, self._watched = operators, norms, limit, watched
         self.linear = linear or Direct()
-        self._defaults = DEFAULTS | self.linear.options | options
+        self._prefix, self._defaults = prefix, DEFAULTS | self.linear.options | options
         self.snes: PETSc.SNES | None = None
 
     def _build(self) -> None:
         operators = self.operators
-        options = PETSc.Options()
+        options = PETSc.Options(self._prefix)
         self.snes = PETSc.SNES().create(operators.jacobian_matrix.comm)
+        self.snes.setOptionsPrefix(self._prefix)
         self._x, self._r = operators.vector(), operators.vector()
         self.snes.setFunction(lambda snes, x, r: operators.residual(x, r), self._r)
         self.snes.setJacobian(lambda snes, x, A, P: self._jacobian(x), operators.jacobian_matrix, operators.preconditioner_matrix)
@@ -207,5 +209,5 @@ class Newton:
     def _withdraw_options(self) -> None:
         """Our defaults leave the database once they are read, so that what is left at the end are a user's own misspelt ones."""
         for key in self._ours:
-            PETSc.Options().delValue(key)
+            PETSc.Options(self._prefix).delValue(key)
         self._ours = []

@@ -14,6 +14,17 @@ from .parallel import global_sum
 LARGEST_DIRECT = {1: np.inf, 2: 200_000, 3: 25_000}
 """Unknowns up to which factors are the faster way, by dimension: their number grows like N ln N in the plane, like N^(4/3) in space."""
 
+ROUGH = 1e-3  # of the linear residual in fractions: in unresolved layers more is out of reach, and Newton's count is that of exact solves
+SMALLEST = 1e-14  # a fraction in a change of variables, which must have an inverse
+
+ONE_CYCLE = {
+    "pc_type": "hypre",
+    "pc_hypre_type": "boomeramg",
+    "pc_hypre_boomeramg_coarsen_type": "HMIS",  # PETSc's default coarsens so slowly in space that all levels have six times J's entries
+    "pc_hypre_boomeramg_interp_type": "ext+i",
+    "pc_hypre_boomeramg_P_max": 4,
+}
+
 MAX_ITERATIONS = 40  # more of them tell that Newton's method itself runs away: a smaller step is the remedy
 
 
@@ -73,7 +84,7 @@ class Multigrid(Iterative):
 
     def __init__(self) -> None:
         super().__init__()
-        self.options |= {"pc_type": "hypre", "pc_hypre_type": "boomeramg"}
+        self.options |= ONE_CYCLE
 
 
 class TwoLevel(Iterative):
@@ -111,19 +122,18 @@ class TwoLevel(Iterative):
             levels + "pc_type": "fieldsplit",
             split + "type": "multiplicative",
             split + "block_size": n + 1,
-            "mg_coarse_ksp_type": "preonly",
-            "mg_coarse_pc_type": "hypre",
-            "mg_coarse_pc_hypre_type": "boomeramg",
         }
-        for i in range(n + 1):
-            field = f"{levels}fieldsplit_{i}_"
-            self.options |= {f"{split}{i}_fields": i, field + "ksp_type": "preonly", field + "pc_type": "hypre"}
+        self.options |= {f"{split}{i}_fields": i for i in range(n + 1)}
+        for part in ["mg_coarse_", *(f"{levels}fieldsplit_{i}_" for i in range(n + 1))]:
+            self.options |= {part + key: value for key, value in ({"ksp_type": "preonly"} | ONE_CYCLE).items()}
         self._coarse = _soft_directions(comm, held, charges)
         self._interpolation = self._coarse.duplicate(copy=True)
         self._root: PETSc.Vec | None = None
 
     def attach(self, solver: PETSc.KSP) -> None:
-        preconditioner = solver.getPC()
+        self._with_levels(solver.getPC())
+
+    def _with_levels(self, preconditioner: PETSc.PC) -> None:
         preconditioner.setType("mg")
         preconditioner.setMGLevels(2)
         preconditioner.setMGInterpolation(1, self._interpolation)
@@ -137,6 +147,82 @@ class TwoLevel(Iterative):
         self._root.sqrtabs()
         self._coarse.copy(self._interpolation, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
         self._interpolation.diagonalScale(self._root)
+
+
+class TwoLevelInFractions(TwoLevel):
+    """The same for unknowns (c_1..c_n, phi): Newton's direction is sought as one of entropy variables,
+
+        dc_i = sum_j C_ij (dw_j - z_j dphi),     C_ij = dc_i/ds_j = c_i delta_ij - v_i c_i v_j c_j/(c_0 + sum_k v_k^2 c_k)
+
+    (c_i delta_ij where fractions do not close to one), which is (dc, dphi) = T (dw, dphi) with a block T at each vertex. M being the two levels
+    for D J T D, the preconditioner is T D M D.
+    """
+
+    PREFIX = "fractions_"
+
+    def __init__(self, formulation: Formulation, held: np.ndarray) -> None:
+        model = formulation.model
+        charges = np.array(model.charges)
+        super().__init__(formulation.comm, held, charges)
+        krylov = {key: value for key, value in self.options.items() if key.startswith("ksp_") and "diagonal_scale" not in key}
+        inner = {self.PREFIX + key: value for key, value in self.options.items() if not key.startswith("ksp_")}
+        self.options = krylov | {"ksp_rtol": ROUGH, "pc_type": "python"} | inner
+        self._formulation, self._held, self._charges = formulation, held, charges
+        self._sizes = np.array(model.sizes or (1.0,) * len(charges))
+        self._product: PETSc.Mat | None = None
+
+    def attach(self, solver: PETSc.KSP) -> None:
+        self._prefix = (solver.getOptionsPrefix() or "") + self.PREFIX
+        solver.getPC().setType("python")
+        solver.getPC().setPythonContext(self)
+
+    def update(self, jacobian: PETSc.Mat) -> None:
+        blocks = self._blocks()
+        vertices, size = self._held.shape
+        starts = (size * np.arange(blocks.shape[0] * size + 1)).astype(PETSc.IntType)
+        first = jacobian.getOwnershipRange()[0]
+        columns = (first + size * np.repeat(np.arange(vertices), size * size) + np.tile(np.arange(size), vertices * size)).astype(PETSc.IntType)
+        if self._product is None:
+            self._change = PETSc.Mat().createAIJ(jacobian.getSizes(), csr=(starts, columns, blocks.ravel()), bsize=size, comm=jacobian.comm)
+            self._product = jacobian.matMult(self._change)
+            self._vectors = [jacobian.createVecLeft() for _ in range(2)]
+            self._inner = PETSc.PC().create(jacobian.comm)
+            self._inner.setOptionsPrefix(self._prefix)
+            self._inner.setOperators(self._product)
+            self._with_levels(self._inner)
+            self._inner.setFromOptions()
+        else:
+            self._change.setValuesCSR(starts, columns, blocks.ravel())
+            self._change.assemble()
+            jacobian.matMult(self._change, result=self._product)
+        super().update(self._product)
+        self._root.reciprocal()
+        self._product.diagonalScale(self._root, self._root)
+
+    def _blocks(self) -> np.ndarray:
+        """T at the owned vertices, (vertices, n + 1, n + 1); the identity for what is held."""
+        formulation, held, v, z = self._formulation, self._held, self._sizes, self._charges
+        n = len(z)
+        c = np.maximum(formulation.components, SMALLEST)
+        T = np.zeros((len(c), n + 1, n + 1))
+        T[:, range(n), range(n)] = c[:, :n]
+        if formulation.model.closed:
+            vc = v * c[:, :n]
+            T[:, :n, :n] -= vc[:, :, None] * vc[:, None, :] / (c[:, n] + vc @ v)[:, None, None]
+        T[:, :n, n] = -(T[:, :n, :n] @ z)
+        T[:, n, n] = 1.0
+        T[held[:, :, None] | held[:, None, :]] = 0.0
+        where, which = np.nonzero(held)
+        T[where, which, which] = 1.0
+        return T
+
+    def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """y = T D M D x, as PETSc asks."""
+        scaled, solved = self._vectors
+        scaled.pointwiseMult(self._root, x)
+        self._inner.apply(scaled, solved)
+        scaled.pointwiseMult(self._root, solved)
+        self._change.mult(scaled, y)
 
 
 def _soft_directions(comm: Any, held: np.ndarray, charges: np.ndarray) -> PETSc.Mat:
@@ -156,14 +242,17 @@ def is_large(unknowns: int, dimension: int) -> bool:
     return unknowns > LARGEST_DIRECT[dimension]
 
 
-def choose(formulation: Formulation, conditions: Conditions) -> LinearSolver:
+def choose(formulation: Formulation, conditions: Conditions, prefix: str = "") -> LinearSolver:
     """By the formulation and the number of unknowns; a user's own -pc_type goes before."""
     possible: list[LinearSolver] = [Direct()]
-    if isinstance(formulation, Entropy) and formulation.model.charged:
-        possible.append(TwoLevel(formulation.comm, conditions.held, np.array(formulation.model.charges)))
-    elif isinstance(formulation, (Entropy, Fractions)) and not formulation.model.charged:
+    model = formulation.model
+    if model.charged and isinstance(formulation, Entropy):
+        possible.append(TwoLevel(formulation.comm, conditions.held, np.array(model.charges)))
+    elif model.charged and isinstance(formulation, Fractions):
+        possible.append(TwoLevelInFractions(formulation, conditions.held))
+    elif isinstance(formulation, (Entropy, Fractions)):
         possible.append(Multigrid())
-    asked = PETSc.Options().getString("pc_type", "")
+    asked = PETSc.Options().getString(prefix + "pc_type", "")
     if asked:
         return next((solver for solver in possible if solver.options["pc_type"] == asked), LinearSolver())
     return possible[-1 if is_large(formulation.space.dofmap.index_map.size_global * formulation.block, formulation.geometry.dimension) else 0]

@@ -19,11 +19,13 @@ from .mobility import MobilityOfForces
 from .newton import Newton, Norms, NotConverged
 from .operators import AssembledOperators
 from .parallel import global_min
+from .preconditioner import choose as choose_linear_solver
 from .step import StepData
 
 if TYPE_CHECKING:
     from .system import System
 
+PREFIX = "predictor_"  # of its PETSc options
 NEARLY_EMPTY = 1e-6
 ROUGH = 1e-6  # to which residual the predictor solves: a guess as good as that needs none
 FROZEN = 1e-18
@@ -90,7 +92,9 @@ class Predictor:
         residual = formulation.residual(conditions.imposed_fluxes())
         operators = AssembledOperators(formulation.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
         norms = Norms(system.comm, formulation.whole_volume, formulation.block)
-        return formulation, conditions, Newton(operators, norms, None, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
+        linear = choose_linear_solver(formulation, conditions, PREFIX)
+        rough = {"snes_atol": ROUGH, "snes_stol": ROUGH, "snes_max_it": 12}
+        return formulation, conditions, Newton(operators, norms, None, linear=linear, prefix=PREFIX, **rough)
 
     def _smallest(self) -> float:
         """The smallest fraction of u outside the reservoirs, which are what they are."""

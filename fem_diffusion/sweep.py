@@ -225,7 +225,9 @@ class Sweep:
             resolved.write_text(self.problem.resolved())
             return {}
         if not resolved.exists() or resolved.read_text() != self.problem.resolved():
-            raise InputError(f"{self.folder} has the sweep of another problem: choose another folder with -o, or remove it; nothing is overwritten")
+            raise InputError(
+                f"{self.folder} has the sweep of another problem: choose another folder with -o, or remove it; nothing is overwritten"
+            )
         with table.open(newline="") as file:
             given = list(csv.DictReader(file))
         points = {tuple(self._values(index).values()): index for index in self.indices}
@@ -320,7 +322,9 @@ def _with_unit(given: Range, problem: Problem, file: Path, changes: Mapping[str,
     entry = _entry(problem, given.key)
     if isinstance(entry, (str, bool, Record, Mapping)):
         shown = "a table" if isinstance(entry, (Record, Mapping)) else f"'{entry}'" if isinstance(entry, str) else str(entry).lower()
-        raise InputError(f"--over {given.key}: that is {shown} in {file}, and not a number; legal: the key of a number, for example {EXAMPLE}")
+        raise InputError(
+            f"--over {given.key}: that is {shown} in {file}, and not a number; legal: the key of a number, for example {EXAMPLE}"
+        )
     if given.unit or not problem.dimensional:
         return given
     if entry is None:  # not in the file: zero has no unit, and shows which one the key takes

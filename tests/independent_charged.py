@@ -27,18 +27,18 @@ Array = np.ndarray
 def bikerman_crowding(nu: float, V: float) -> float:
     """g = 1 + 2 nu sinh^2(V/2) = c_0(bulk)/c_0(V) for two ions +-1 that fill the fraction nu of the sites in the bulk.
 
-    (Bikerman, Phil. Mag. 33 (1942) 384; Kilic, Bazant & Ajdari, Phys. Rev. E 75 (2007) 021502, eq. 15)
+    (Bikerman, Phil. Mag. 33 (1942) 384; Kilic, Bazant & Ajdari, Phys. Rev. E 75 (2007) 021502)
     """
     return float(1 + 2 * nu * np.sinh(V / 2) ** 2)
 
 
 def bikerman_charge(nu: float, V: float, lam2: float) -> float:
-    """Charge of an electrode at V: sign(V) sqrt(2 lam2 ln g). (The same, eq. 18)"""
+    """Charge of an electrode at V: sign(V) sqrt(2 lam2 ln g). (The same)"""
     return float(np.sign(V) * np.sqrt(2 * lam2 * np.log(bikerman_crowding(nu, V))))
 
 
 def bikerman_capacitance(nu: float, V: float) -> float:
-    """Differential capacitance over that of Debye and Hueckel, sqrt(nu lam2): |sinh V|/(g sqrt((2/nu) ln g)). (The same, eq. 23; Freise 1952)"""
+    """Differential capacitance over that of Debye and Hueckel, sqrt(nu lam2): |sinh V|/(g sqrt((2/nu) ln g)). (Freise 1952)"""
     g = bikerman_crowding(nu, V)
     return float(np.abs(np.sinh(V)) / (g * np.sqrt(2 / nu * np.log(g))))
 
@@ -185,22 +185,22 @@ class BlockingCell:
     def charging(self, t: Array, D: float = 1.0, stern: float = np.inf) -> Array:
         """Charge of the electrode at L, t after the potentials were switched on, linear in V, for ions of one diffusivity D.
 
-        The Laplace transform of Bazant, Thornton & Ajdari, Phys. Rev. E 70 (2004) 021506, section III: with k^2 = kappa^2 + s/D and
+        The Laplace transform of Bazant, Thornton & Ajdari, Phys. Rev. E 70 (2004) 021506: with k^2 = kappa^2 + s/D and
         kappa^2 = 2 c/lam2, rho = -A sinh kx and phi = A/(lam2 k^2) sinh kx + B x; no current at L, and phi + (lam2/C_S) phi' = V/s there.
         """
 
         def transform(s: Any) -> Any:
             k = np.sqrt(2 * self.c / self.lam2 + s / D)
-            sinh_over_cosh = np.tanh(k * self.L)
-            # A cosh(kL) from B = A cosh(kL) s/(2 c D k) and the potential at the wall
+            # all over A cosh kL
             B = s / (2 * self.c * D * k)
-            phi, field_ = sinh_over_cosh / (self.lam2 * k**2) + B * self.L, 1 / (self.lam2 * k) + B
-            return self.V / s * self.lam2 * field_ / (phi + self.lam2 / stern * field_)
+            phi = np.tanh(k * self.L) / (self.lam2 * k**2) + B * self.L
+            slope = 1 / (self.lam2 * k) + B
+            return self.V / s * self.lam2 * slope / (phi + self.lam2 / stern * slope)
 
         return np.array([inverse_laplace(transform, float(time)) for time in t])
 
     def charging_time(self) -> float:
-        """lambda_D L, over D: the resistance of the middle times the capacitance of the two layers in series. (The same, section I)"""
+        """lambda_D L, over D: the resistance of the middle times the capacitance of the two layers in series. (The same)"""
         return float(np.sqrt(self.lam2 / (2 * self.c)) * self.L)
 
 

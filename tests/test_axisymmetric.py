@@ -149,7 +149,7 @@ def test_counterions_in_a_charged_cylinder() -> None:
     s = m / (8 * eps)
     b = s / (1 + s)
     errors = []
-    for n in (32, 64):
+    for n in (48, 96):
         system, row = finished(
             mesh={"shape": "rectangle", "size": [1, H], "cells": [n, 2], "axisymmetric": True},
             species=[{"name": "Na", "charge": 1, "initial": m, "diffusivity": 1}],
@@ -166,7 +166,7 @@ def test_counterions_in_a_charged_cylinder() -> None:
         assert row["mass_Na"] == pytest.approx(m * math.pi * H, rel=1e-12)
         assert row["charge"] == pytest.approx(m * math.pi * H, rel=1e-12)
         assert row["charge_right"] == pytest.approx(-m * math.pi * H, rel=1e-9)
-    assert (np.array(errors[1]) < [1e-3, 1e-2]).all()
+    assert max(errors[1]) < 5e-3
     assert (np.log2(np.divide(*errors)) > 1.9).all()
 
 

@@ -75,6 +75,7 @@ class Ions:
         boundary: dict[str, Boundary],
         formulation: str | None,
         fixed_charge: str | float = 0.0,
+        **given: Any,
     ) -> Problem:
         return Problem(
             mesh=mesh,
@@ -87,6 +88,7 @@ class Ions:
             boundary=boundary,
             time=time,
             formulation=formulation,
+            **given,
         )
 
 
@@ -314,13 +316,14 @@ def test_formulations_approach_each_other(other: str) -> None:
 class ByHand:
     """The residual of one step in entropy variables on triangles, cell by cell in numpy; complex states give its derivative.
 
-    ( (a_0 (c_i - c_i^before), v) )_h + dt (sum_j L_ij grad w_j, grad v), L at the vertices;   (eps grad phi, grad v) - (rho, v)_h
+    ( (a_0 (c_i - c_i^before), v) )_h + dt (sum_j L_ij grad w_j, grad v), L at the vertices;   ((eps grad phi, grad v) - (rho, v)_h) T_ref/T
     """
 
     ions: str
     x: Array  # (cells, 3 vertices, 2)
     a_0: float
     dt: float
+    ratio: float  # T/T_ref, phi in RT_ref/F
 
     def concentrations(self, s: Array) -> tuple[Array, Array]:
         """c_i = exp(s_i + v_i ln c_0) (m, 2) and c_0 (m,), by bisection and then Newton's method for c_0 itself."""
@@ -349,7 +352,7 @@ class ByHand:
     def residual(self, u: Array, before: Array) -> Array:
         """(cells, 3, 3) from unknowns w_A, w_B, phi at the vertices of each cell, and c before (cells, 3, 2)."""
         cells, z = len(u), np.array(Z)
-        c, c_0 = self.concentrations((u[..., :2] - z * u[..., 2:]).reshape(-1, 2))
+        c, c_0 = self.concentrations((u[..., :2] - z * u[..., 2:] / self.ratio).reshape(-1, 2))
         L = self.mobility(c, c_0).reshape(cells, 3, 2, 2).mean(axis=1)
         c = c.reshape(cells, 3, 2)
         edges = self.x[:, 1:] - self.x[:, :1]
@@ -361,20 +364,24 @@ class ByHand:
         R = np.zeros_like(u)
         R[..., :2] = lumped * self.a_0 * (c - before)
         R[..., :2] += self.dt * area[:, None, None] * np.einsum("kij,kjd,kad->kai", L, gradients[:, :2], slopes)
-        R[..., 2:] = EPS * area[:, None, None] * np.einsum("kd,kad->ka", gradients[:, 2], slopes)[..., None] - lumped * (c @ z)[..., None]
+        poisson = EPS * area[:, None] * np.einsum("kd,kad->ka", gradients[:, 2], slopes) - lumped[..., 0] * (c @ z)
+        R[..., 2] = poisson / self.ratio
         return R
 
 
-@pytest.mark.parametrize("ions", IONS)
-def test_residual_and_jacobian_as_written_by_hand(ions: str) -> None:
+@pytest.mark.parametrize(("ions", "ratio"), [*((name, 1.0) for name in IONS), ("C, sizes", 1.3)])
+def test_residual_and_jacobian_as_written_by_hand(ions: str, ratio: float) -> None:
     mesh = Mesh(shape="rectangle", size=[1.3, 0.8], cells=[5, 4])
-    system = System(IONS[ions].problem(mesh, ["0.1", "0.2"], Time(end=1.0), {"left": Boundary(potential=0.0)}, "entropy"))
+    heated = {"temperature": f"1 + {ratio - 1}*t"} if ratio != 1 else {}
+    boundary = {"left": Boundary(potential=0.0)}
+    system = System(IONS[ions].problem(mesh, ["0.1", "0.2"], Time(end=1.0), boundary, "entropy", **heated))
     f, a_0, dt = system.formulation, 1.5, 0.37
+    f.at_time(1.0)
     f.dt.value, f.a0.value = dt, a_0
     topology = system.geometry.mesh.topology
     cells = topology.index_map(2).size_local
     dofs = f.space.dofmap.list[:cells]
-    hand = ByHand(ions, f.places.T[dofs][..., :2], a_0, dt)
+    hand = ByHand(ions, f.places.T[dofs][..., :2], a_0, dt, ratio)
 
     def assembled(local: Array) -> Array:
         total = la.vector(f.space.dofmap.index_map, 3)

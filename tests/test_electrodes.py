@@ -21,7 +21,7 @@ from fem_diffusion.boundary import ButlerVolmer, Stern
 from fem_diffusion.free_energy import Electrostatic
 from fem_diffusion.integrator import Integrator, Step
 from fem_diffusion.mobility import VolumeExclusion
-from fem_diffusion.parallel import global_max, global_sum
+from fem_diffusion.parallel import global_max
 from fem_diffusion.system import System
 
 Array = np.ndarray
@@ -357,7 +357,7 @@ def test_electroneutral_limit() -> None:
     c is linear and phi = ln c, which holds the anion (Levich, Physicochemical Hydrodynamics, 1962). What is left is the field's own charge,
     -eps phi'', and of the order of eps.
     """
-    j, mean = 0.9, 0.25
+    j, mean = 0.6, 0.25
     ends = {"left": (1 - j) * mean, "right": (1 + j) * mean}
     boundary = {
         side: Boundary(potential=np.log(c), butler_volmer={CATION: kinetics(equilibrium_potential=0.0, reference=c, exchange_current=1e6)})
@@ -366,11 +366,11 @@ def test_electroneutral_limit() -> None:
     initial = f"{mean}*(1 + {j}*(2*x - 1))"
     errors = []
     for eps in (4e-5, 1e-5):
-        problem = Salt(eps).problem(boundary, Time(end=60.0, step=10.0, scheme="backward-euler"), 512, initial=(initial, initial))
+        problem = Salt(eps).problem(boundary, Time(end=60.0, step=10.0, scheme="backward-euler"), 256, initial=(initial, initial))
         _, steps = run(problem)
         errors.append(steps[-1].fluxes[CATION, "left"] / (4 * mean * j) - 1)
-    assert abs(errors[1]) < 1e-3
-    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.2)
+    assert abs(errors[1]) < 2e-4
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
 
 
 MEMBRANE = {
@@ -407,7 +407,7 @@ def test_ions_through_a_membrane(name: str) -> None:
 
 def test_imposed_flux() -> None:
     """Cations are driven in at the left, where the wall has a charge; a reservoir at the right."""
-    salt, J_in, sigma = Salt(4e-3, v=(1.0, 2.7)), 0.04, -0.02
+    salt, J_in, sigma = Salt(4e-3, v=(1.0, 2.7)), 0.04, -0.05
 
     def conditions(a: Array, b: Array, J: Array) -> list[float]:
         return [J[0] - J_in, J[1], -salt.eps * a[3] - sigma, b[0] - 0.2, b[1] - 0.2, b[2], a[4]]
@@ -480,14 +480,12 @@ def test_open_cell_balances_in_every_step() -> None:
         "left": Boundary(potential="2*y*sin(5*t)", exchange=exchange),
         "right": Boundary(potential=0.0, concentration={CATION: 0.1, ANION: 0.1}),
     }
-    system = System(
-        salt.problem(boundary, Time(end=1.0, step=0.05, scheme="bdf2"), PLATE, initial=ROUGH, temperature="1 + 0.3*sin(2*t)")
-    )
+    system = System(salt.problem(boundary, Time(end=1.0, step=0.05, scheme="bdf2"), PLATE, initial=ROUGH, temperature="1 + 0.3*sin(2*t)"))
     integrator = Integrator(system)
     mass = system.masses()
     for step in integrator.steps():
         through = np.array([sum(step.fluxes[ion, side] for side in boundary) for ion in NAMES])
-        assert np.abs(system.masses() - mass + step.dt * through).max() <= 1e-12
+        assert np.abs(system.masses() - mass + step.dt * through).max() <= 1e-13
         assert_balanced(system, [step])
         mass = system.masses()
     assert integrator.rejections.total == 0

@@ -98,6 +98,35 @@ def test_statistics() -> None:
     assert statistics(geometry(shape="rectangle", size=[1.2, 2.0], cells=[4, 5], cell_type="tensor")) == pytest.approx(expected)
 
 
+# --- graded shapes
+
+
+@pytest.mark.parametrize("finest", [{"left": 0.01}, {"right": 0.01}, {"left": 0.01, "right": 0.03}, {"left": 0.125}])
+def test_graded_interval(finest: dict[str, float]) -> None:
+    """The first cells have the sizes given, neighbours the same ratio q except where growth from the two ends meets, and all fill the side."""
+    n, L = 24, 3.0
+    g = geometry(shape="interval", size=L, origin=[-1], cells=n, finest=finest)
+    x = np.unique(np.concatenate(COMM.allgather(np.round(g.mesh.geometry.x[:, 0], 14))))
+    h = np.diff(x)
+    assert (len(h), x[0], x[-1]) == (n, -1.0, L - 1)
+    assert {name: h[{"left": 0, "right": -1}[name]] for name in finest} == pytest.approx(finest, rel=1e-9)
+    growth = np.abs(np.diff(np.log(h)))
+    q = growth.max()
+    assert growth[growth < (1 - 1e-6) * q].size <= (2 if len(finest) > 1 else 0) or q < 1e-9
+    if finest == {"left": 0.01}:  # h (q^n - 1)/(q - 1) = L
+        assert 0.01 * np.expm1(n * q) / np.expm1(q) == pytest.approx(L, rel=1e-9)
+    assert {name: area(g, name) for name in g.boundaries} == pytest.approx({"left": 1, "right": 1})
+
+
+@pytest.mark.parametrize("cell_type", ["simplex", "tensor"])
+def test_graded_box(cell_type: str) -> None:
+    g = geometry(shape="box", size=["2 nm", "3 nm", "5 nm"], cells=[6, 3, 5], cell_type=cell_type, scale=1e-9, finest={"front": "0.2 nm"})
+    assert volume(g) == pytest.approx(30)
+    assert area(g, "front") == pytest.approx(6)
+    z = np.unique(np.concatenate(COMM.allgather(np.round(g.mesh.geometry.x[:, 2], 12))))
+    assert z[-1] - z[-2] == pytest.approx(0.2)
+
+
 # --- periodic shapes
 
 
@@ -200,6 +229,63 @@ def test_plate_with_holes() -> None:
     assert area(g, "outer") == pytest.approx(2 * (200 + 120) - (8 - 2 * math.pi) * 14, rel=2e-3)
     assert area(g, "outer") + area(g, "holes") == pytest.approx(area(g))
     assert 12_000 < statistics(g)["vertices"] < 18_000
+
+
+def test_conical_pore() -> None:
+    """Volume and areas of two cylinders and a frustum, and cells of the wanted size along the wall of the pore."""
+    tip, base, length, reservoir, debye, cells = 4.0, 10.0, 20.0, 15.0, 1.0, 3
+    parameters = {"tip": tip, "base": base, "length": length, "reservoir": reservoir, "debye": debye, "cells": cells}
+    g = geometry(file="conical_pore.geo", parameters=parameters, axisymmetric=True)
+
+    def integral(of: Any) -> float:
+        return total(fem.Constant(g.mesh, 1.0) * of)
+
+    frustum = math.pi * length / 3 * (tip**2 + tip * base + base**2)
+    assert integral(g.dx({"quadrature_degree": 0})) == pytest.approx(2 * math.pi * reservoir**3 + frustum, rel=1e-12)
+    areas = {
+        "left": math.pi * reservoir**2,
+        "right": math.pi * reservoir**2,
+        "pore_wall": math.pi * (tip + base) * math.hypot(length, base - tip),
+        "membrane_wall": math.pi * (2 * reservoir**2 - tip**2 - base**2),
+        "axis": 0.0,
+    }
+    found = {name: integral(g.on(name, {"quadrature_degree": 0})) for name in g.boundaries}
+    assert found == pytest.approx(areas, rel=1e-12, abs=1e-12)
+    assert 0.5 * debye / cells < wall_size(g, math.hypot(length, base - tip)) < 1.2 * debye / cells
+
+
+@pytest.mark.parametrize("membrane", [0, 1])
+def test_membrane_slit(membrane: int) -> None:
+    r, t, L, w = 2.0, 5.0, 6.0, 12.0
+    parameters = {"radius": r, "thickness": t, "reservoir": L, "width": w, "debye": 1.0, "cells": 3, "membrane": membrane}
+    g = geometry(file="membrane_slit.geo", parameters=parameters)
+    volumes = {"solution": 2 * L * w + 2 * r * t} | ({"membrane": t * (w - 2 * r)} if membrane else {})
+    assert {name: volume(g, name) for name in g.regions} == pytest.approx(volumes)
+    areas = {"left": w, "right": w, "pore_wall": 2 * t, "membrane_wall": 2 * (w - 2 * r), "side": 4 * L}
+    assert {name: area(g, name) for name in g.boundaries} == pytest.approx(areas | ({"membrane_side": 2 * t} if membrane else {}))
+    assert 0.5 / 3 < wall_size(g, 2 * t) < 1.2 / 3
+
+
+@pytest.mark.parametrize("membrane", [0, 1])
+def test_membrane_pore(membrane: int) -> None:
+    """A circle of twelve sides, half a radius long each, lacks 1.1 % of its circumference and 4.5 % of its area."""
+    r, t, L, w = 2.0, 3.0, 3.0, 8.0
+    parameters = {"radius": r, "thickness": t, "reservoir": L, "width": w, "debye": 1.0, "cells": 1, "membrane": membrane}
+    g = geometry(file="membrane_pore.geo", parameters=parameters)
+    area_of_pore = volume(g, "solution") - 2 * L * w**2
+    assert area_of_pore == pytest.approx(math.pi * r**2 * t, rel=0.06)
+    if membrane:
+        assert volume(g, "membrane") == pytest.approx(t * w**2 - area_of_pore)
+    areas = {name: area(g, name) for name in g.boundaries}
+    assert areas.pop("pore_wall") == pytest.approx(2 * math.pi * r * t, rel=0.03)
+    assert areas.pop("membrane_wall") == pytest.approx(2 * (w**2 - math.pi * r**2), rel=0.01)
+    assert areas == pytest.approx({"left": w**2, "right": w**2, "side": 8 * L * w} | ({"membrane_side": 4 * t * w} if membrane else {}))
+
+
+def wall_size(g: Geometry, length: float) -> float:
+    """Mean length of the facets of a plane pore wall, which is so long in all."""
+    facets = g.facet_tags.find(g.boundaries["pore_wall"])
+    return length / COMM.allreduce(int((facets < g.mesh.topology.index_map(1).size_local).sum()))
 
 
 def test_second_order_cells_keep_the_curve(folder: Path) -> None:
@@ -397,6 +483,15 @@ def test_unreadable_file(folder: Path, name: str) -> None:
         ({"shape": "rectangle", "size": 1, "cells": [9, 2], "periodic": "y"}, "at least 3 cells in y, not 2"),
         ({"shape": "rectangle", "size": 1, "cells": 3, "periodic": "z"}, r"2 \(x, y\) directions"),
         ({"shape": "rectangle", "size": 1, "cell": 3}, "did you mean 'cells'"),
+        (
+            {"shape": "interval", "size": 1, "cells": 10, "finest": {"left": 0.2}},
+            "left: a first cell of 0.2 is larger than the 0.1 of 10 equal",
+        ),
+        ({"shape": "interval", "size": 1, "cells": 5, "finest": {"left": 1e-6}}, "5 cells are too few to fill the side"),
+        ({"shape": "interval", "size": 1, "cells": 5, "finest": {"top": 0.1}}, "no side 'top'; legal: left, right"),
+        ({"shape": "rectangle", "size": 1, "cells": 5, "periodic": "y", "finest": {"top": 0.1}}, "since the mesh is periodic in y"),
+        ({"shape": "interval", "size": 1, "cells": 5, "finest": {"left": "1 s"}}, "wrong unit"),
+        ({"file": "a.msh", "finest": {"left": 0.1}}, "'finest' goes with shape only"),
     ],
 )
 def test_illegal_table(table: dict[str, Any], message: str) -> None:

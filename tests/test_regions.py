@@ -123,10 +123,10 @@ def test_a_law_in_one_region(folder: Path) -> None:
 
 
 def test_donnan_potential(folder: Path) -> None:
-    """Deep inside a membrane of fixed charge -X the ions are in equilibrium with the reservoir and neutral: phi = asinh(-X/2c), c_i = c e^(-z_i phi)."""
+    """Deep inside a membrane of fixed charge -X the ions are neutral and in equilibrium with the bath: phi = asinh(-X/2c), c_i = c e^(-z_i phi)."""
     X, c, eps = 3.0, 0.5, 1e-4
     line(folder, [0, 0.4, 0.8], [40, 40], ["bath", "membrane"], ["left", "face", "right"], [0.9, 1.1])
-    system, row = finished(
+    _, row = finished(
         folder,
         species=IONS,
         free_energy=[{"kind": "Ideal"}, {"kind": "Electrostatic", "permittivity": eps, "fixed_charge": {"membrane": -X}}],
@@ -149,7 +149,7 @@ def test_donnan_potential(folder: Path) -> None:
 def test_slab_in_series_with_a_double_layer(folder: Path, formulation: str) -> None:
     """An electrode at V behind a slab of capacitance C = eps_1/d, before the diffuse layer of Gouy and Chapman:
 
-        C (V - phi_0) = 2 eps_2/lambda sinh(phi_0/2),     tanh(phi/4) = tanh(phi_0/4) e^(-x/lambda),     lambda^2 = eps_2/(2 c)
+    C (V - phi_0) = 2 eps_2/lambda sinh(phi_0/2),     tanh(phi/4) = tanh(phi_0/4) e^(-x/lambda),     lambda^2 = eps_2/(2 c)
     """
     V, d, c, eps_1, eps_2 = -12.0, 0.5, 0.5, 0.02, 0.01
     debye = math.sqrt(eps_2 / (2 * c))
@@ -294,11 +294,17 @@ def test_results_with_a_dielectric(folder: Path) -> None:
         ({"species": {"diffusivity": {"slab": -1.0}}}, r"in the region 'slab': -1.0 must be positive"),
         ({"electric": {"permittivity": {"slab": 1.0}}}, r"Electrostatic: permittivity by region leaves out electrolyte"),
         ({"electric": {"permittivity": {}}}, r"the table is empty"),
-        ({"electric": {"permittivity": 1.0, "fixed_charge": {"membrane": 1.0}}}, r"fixed_charge: there is no region 'membrane'; legal: electrolyte, slab"),
+        (
+            {"electric": {"permittivity": 1.0, "fixed_charge": {"membrane": 1.0}}},
+            r"fixed_charge: there is no region 'membrane'; legal: electrolyte, slab",
+        ),
         ({"dielectrics": ["slap"]}, r"dielectrics: there is no region 'slap'; did you mean 'slab'"),
         ({"dielectrics": ["slab", "electrolyte"]}, r"leave one to the species"),
         ({"dielectrics": ["slab"], "left": {"flux": {"Na": 0.1}}}, r"\[boundary.left\] lies on a dielectric \(slab\)"),
-        ({"dielectrics": ["slab"], "output": {"average": [{"name": "m", "region": "slab"}]}}, r"'slab' is one of the dielectrics.* legal: electrolyte"),
+        (
+            {"dielectrics": ["slab"], "output": {"average": [{"name": "m", "region": "slab"}]}},
+            "'slab' is one of the dielectrics",
+        ),
     ],
 )
 def test_bad_input(folder: Path, change: dict[str, Any], message: str) -> None:

@@ -41,10 +41,10 @@ EPS, NU = 1e-4, 0.4
 # Fick's law between two reservoirs.
 MEMBRANE = """
 mesh = { shape = "interval", size = 2, cells = 8 }
-species = [{ name = "A", initial = 0.3 }, { name = "B", balance = true }]
+species = [{ name = "A", initial = 0.3, diffusivity = 1 }]
 formulation = "fractions"
 free_energy = [{ kind = "Ideal" }]
-mobility = { kind = "Degenerate", diffusivity = 1 }
+mobility = { kind = "Fick" }
 boundary.left = { concentration = { A = 0.5 } }
 boundary.right = { concentration = { A = 0.1 } }
 time = { end = 100, steady = true }
@@ -52,10 +52,10 @@ time = { end = 100, steady = true }
 
 CLOSED = """
 mesh = { shape = "interval", size = 2, cells = 8 }
-species = [{ name = "A", initial = 0.3 }, { name = "B", balance = true }]
+species = [{ name = "A", initial = 0.3, diffusivity = 1 }]
 formulation = "fractions"
 free_energy = [{ kind = "Ideal" }]
-mobility = { kind = "Degenerate", diffusivity = 1 }
+mobility = { kind = "Fick" }
 boundary.right = { flux = { A = 0 } }
 time = { end = 0.1, step = 0.01 }
 output.times = 1
@@ -154,7 +154,10 @@ def test_what_is_not_a_range(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("over", "message"),
     [
-        ("boundary.left.potentail=0:1:2", r"--over, at boundary.left.potentail = 0: .*no parameter 'potentail'; did you mean 'potential'\?"),
+        (
+            "boundary.left.potentail=0:1:2",
+            r"--over, at boundary.left.potentail = 0: .*no parameter 'potentail'; did you mean 'potential'\?",
+        ),
         ("boundry.left.potential=0:1:2", "no table or key 'boundry'; did you mean 'boundary'"),
         ("species.Na.charge=1:2:2", "--over species.Na.charge: there is no entry 'Na'; legal: 0 \\(K\\), 1 \\(Cl\\)"),
         ("boundary.middle.potential=0:1:2", "the mesh has no boundary 'middle'"),
@@ -222,7 +225,9 @@ def test_charge_and_differential_capacitance_of_a_double_layer(folder: Path) -> 
     assert C[0] == pytest.approx((-3 * Q[0] + 4 * Q[1] - Q[2]) / 2, rel=2e-3)
     # the same as without neighbours
     for k in (0, 7):
-        assert float(table[k]["charge_left"]) == pytest.approx(alone(path, {"boundary.left.potential": f"{V[k]:g}"}, "charge_left"), rel=1e-9)
+        assert float(table[k]["charge_left"]) == pytest.approx(
+            alone(path, {"boundary.left.potential": f"{V[k]:g}"}, "charge_left"), rel=1e-9
+        )
     assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "9 of 9 points solved"
     assert (folder / "sweep/sweep.png").stat().st_size > 10_000
     assert Problem.read(folder / "sweep/problem.resolved.toml").boundary.keys() == {"left", "right"}
@@ -230,10 +235,10 @@ def test_charge_and_differential_capacitance_of_a_double_layer(folder: Path) -> 
 
 def test_two_parameters(folder: Path) -> None:
     """Steady flux D (c_left - c_right)/L of the ideal mixture, outward at the right; the first --over is the outermost loop."""
-    ranges = [Range.parse("mobility.diffusivity=1,3"), Range.parse("boundary.left.concentration.A=0.2:0.8:3")]
+    ranges = [Range.parse("species.A.diffusivity=1,3"), Range.parse("boundary.left.concentration.A=0.2:0.8:3")]
     assert sweep(written(folder, MEMBRANE), ranges, folder / "sweep") == []
     table = rows(folder / "sweep")
-    D, c = column(table, "mobility.diffusivity"), column(table, "boundary.left.concentration.A")
+    D, c = column(table, "species.A.diffusivity"), column(table, "boundary.left.concentration.A")
     assert D.tolist() == [1, 1, 1, 3, 3, 3]
     assert c.tolist() == [0.2, 0.5, 0.8] * 2
     assert column(table, "flux_A_right") == pytest.approx(D * (c - 0.1) / 2, rel=1e-9)
@@ -256,21 +261,21 @@ def test_what_depends_on_the_initial_state_starts_from_it(folder: Path, steady: 
     if steady == "false":
         # the last vertex and all else as alone: cos profiles decay from the initial state of each point
         path = written(folder, CLOSED.replace("initial = 0.3", 'initial = "0.3 + 0.1*cos(pi*x/2)"'), "decay.toml")
-        sweep(path, [Range.parse("mobility.diffusivity=1,2")], folder / "decay")
+        sweep(path, [Range.parse("species.A.diffusivity=1,2")], folder / "decay")
         for row in rows(folder / "decay"):
-            assert float(row["max_A"]) == alone(path, {"mobility.diffusivity": row["mobility.diffusivity"]}, "max_A")
+            assert float(row["max_A"]) == alone(path, {"species.A.diffusivity": row["species.A.diffusivity"]}, "max_A")
 
 
 # --- failure and continuation
 
 
 def test_a_failed_point_is_reported_and_tried_again(folder: Path) -> None:
-    """An outward flux of 1000 empties the last cell in the first step; the others have what was there less what left."""
+    """An outward flux of 1000 empties the half cell of the last vertex; the others have what was there less what left."""
     path = written(folder, CLOSED)
     over = [Range.parse("boundary.right.flux.A=0,1000,0.1")]
     failures = sweep(path, over, folder / "sweep")
     assert len(failures) == 1
-    assert failures[0].startswith("2 of 3: boundary.right.flux.A = 1000: no step from t = 0")
+    assert failures[0].startswith("2 of 3: boundary.right.flux.A = 1000: no step from t = 3.75")  # 0.3*0.125/1000 = 3.75e-5
     table = rows(folder / "sweep")
     assert [row["outcome"].split(":")[0] for row in table] == ["reached the end", "failed", "reached the end"]
     assert table[1]["mass_A"] == ""
@@ -282,7 +287,7 @@ def test_a_failed_point_is_reported_and_tried_again(folder: Path) -> None:
 
 def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an interruption the points that are there stay as they are, and only the others are solved."""
-    path, over = written(folder, MEMBRANE), [Range.parse("mobility.diffusivity=1:4:4")]
+    path, over = written(folder, MEMBRANE), [Range.parse("species.A.diffusivity=1:4:4")]
     solve, solved = Sweep._solve, []
 
     def until_the_third(self: Sweep, index: tuple[int, ...]) -> dict[str, str]:
@@ -296,7 +301,7 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         sweep(path, over, folder / "sweep")
     COMM.barrier()
     first = rows(folder / "sweep")
-    assert [row["mobility.diffusivity"] for row in first] == ["1", "2"]
+    assert [row["species.A.diffusivity"] for row in first] == ["1", "2"]
     assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "interrupted"
 
     solved.clear()
@@ -310,8 +315,8 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(InputError, match="has the sweep of another problem: choose another folder with -o"):
         sweep(path, over, folder / "sweep", {"boundary.left.concentration.A": "0.6"})
-    with pytest.raises(InputError, match=r"has the point mobility.diffusivity = 1, which is not one of this sweep: give the same --over"):
-        sweep(path, [Range.parse("mobility.diffusivity=2:4:3")], folder / "sweep")
+    with pytest.raises(InputError, match=r"has the point species.A.diffusivity = 1, which is not one of this sweep: give the same --over"):
+        sweep(path, [Range.parse("species.A.diffusivity=2:4:3")], folder / "sweep")
     with pytest.raises(InputError, match="which is not one of this sweep"):
         sweep(path, [Range.parse("boundary.left.concentration.A=0.1:0.4:4")], folder / "sweep")
     on_root(COMM, lambda: (folder / "other").mkdir() or (folder / "other/file").write_text("x"))
@@ -328,7 +333,12 @@ def test_the_command(folder: Path) -> None:
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "fem_diffusion", "sweep", str(path), *arguments], capture_output=True, text=True, cwd=folder, timeout=120, check=False
+            [sys.executable, "-m", "fem_diffusion", "sweep", str(path), *arguments],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            timeout=120,
+            check=False,
         )
 
     done = command("--over", "boundary.right.flux.A=0,1000", "--set", "time.end=0.02")

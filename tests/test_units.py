@@ -14,7 +14,7 @@ from scipy.constants import N_A, R, elementary_charge
 from fem_diffusion.field import FieldOf
 from fem_diffusion.problem import Problem
 from fem_diffusion.run import run
-from fem_diffusion.units import Quantity, Scales, is_quantity
+from fem_diffusion.units import Quantity, Scales, is_quantity, si_unit
 
 COMM = MPI.COMM_WORLD
 
@@ -105,6 +105,43 @@ def test_factors_of_the_solver_units() -> None:
     }
     for unit, value in expected.items():
         assert scales.factor(unit) == pytest.approx(value, rel=1e-13)
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize(
+    ("text", "unit", "value", "molar", "dimensional"),
+    [
+        ("0.1 mol/l", "concentration", 100.0, True, True),
+        ("5 mM", "concentration", 5.0, True, True),
+        ("0 mol/l", "concentration", 0.0, True, True),
+        ("0.1", "concentration", 0.1, False, False),
+        ("3 %", "concentration", 0.03, False, False),
+        ("2 nm/s", "concentration*m/s", 2e-9, False, True),
+        ("2 umol/(cm^2*s)", "concentration*m/s", 0.02, True, True),
+        ("2 1/h", "concentration/s", 2 / 3600, False, True),
+        ("2 mol/l/s", "concentration/s", 2000.0, True, True),
+        ("1 GPa", "J/(m^3*concentration)", 1e9, False, True),
+        ("2 kJ/mol", "J/(m^3*concentration)", 2000.0, True, True),
+        ("1 m^4/(J*s)", "concentration^2*m^4/(J*s)", 1.0, False, True),
+        ("1 mol^2/(m^2*kJ*s)", "concentration^2*m^4/(J*s)", 1e-3, True, True),
+    ],
+)
+def test_fraction_or_amount_per_volume(text: str, unit: str, value: float, molar: bool, dimensional: bool) -> None:
+    quantity = Quantity(unit).parse(text)
+    assert quantity == pytest.approx(value, rel=1e-12)
+    assert (quantity.molar, quantity.dimensional, quantity.text) == (molar, dimensional, text)
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize(
+    "unit", ["concentration", "concentration*m/s", "concentration/s", "J/(m^3*concentration)", "concentration^2*m^4/(J*s)"]
+)
+def test_factors_of_fractions_and_of_amounts(unit: str) -> None:
+    l, t, f, V_m = 3e-9, 0.7, 2e9, 2e-5
+    for molar in (False, True):
+        scales = Scales.of(length=l, time=t, energy_density=f, amount=l**3 / V_m, concentration=1 / V_m if molar else 1.0)
+        assert scales.factor(unit) == pytest.approx(scales.factor(si_unit(unit, molar)), rel=1e-13)
+    assert Quantity("concentration").parse("30 mol/l") / scales.factor("concentration") == pytest.approx(30e3 * V_m, rel=1e-13)
 
 
 @pytest.mark.serial

@@ -264,7 +264,8 @@ class Formulation(ABC):
         """The part of each vertex' volume that lies in a region; InputError for an unknown name, or a dielectric."""
         regions = self.geometry.regions
         if region in self.geometry.dielectrics:
-            raise InputError(f"region '{region}' is one of the dielectrics, which no species enters; legal: {', '.join(self.geometry.matter)}")
+            legal = ", ".join(self.geometry.matter)
+            raise InputError(f"region '{region}' is one of the dielectrics, which no species enters; legal: {legal}")
         if region not in regions:
             legal = did_you_mean(region, regions) or "; it names none: give its surfaces (3D: volumes) physical names in gmsh"
             raise InputError(f"there is no region '{region}' in the mesh{legal}")

@@ -99,13 +99,13 @@ def with_constants(record: RecordT, geometry: Geometry, where: str = "") -> Reco
     if isinstance(record, float):
         return fem.Constant(geometry.mesh, float(record))
     if isinstance(record, ByRegion):
-        return _on_mesh(record, geometry, where)  # type: ignore[return-value]
+        return _on_mesh(record, geometry, where)
     if isinstance(record, Record):
-        label = where or record.label
-        changed = {name: with_constants(value, geometry, f"{label}: {name}" if not where else f"{where}.{name}") for name, value in record}
+        path = f"{where}." if where else f"{record.label}: "
+        changed = {name: with_constants(value, geometry, path + name) for name, value in record}
         return record.model_copy(update=changed)  # type: ignore[return-value]
     if isinstance(record, Field) and not isinstance(record.value, Expression):
-        return replace(record, value=fem.Constant(geometry.mesh, float(record.ufl((), 0.0))))
+        return replace(record, value=fem.Constant(geometry.mesh, float(record.ufl((), 0.0))))  # type: ignore[return-value]
     if isinstance(record, dict):
         return {key: with_constants(value, geometry, f"{where}.{key}") for key, value in record.items()}  # type: ignore[return-value]
     if isinstance(record, tuple):

@@ -43,6 +43,7 @@ class Electrostatic(Term):
         return charge * phi / self._ratio
 
     def field_density(self, phi: Expr) -> Expr:
+        assert self.permittivity is not None
         return -self.permittivity / (2 * self._ratio) * ufl.inner(ufl.grad(phi), ufl.grad(phi))
 
     def convex_part(self, c: Composition, phi: Expr) -> Expr:

@@ -48,11 +48,15 @@ def _geometry(source: Mesh, directory: Path, comm: MPI.Comm, scale: float) -> Ge
 
 def _axisymmetric(geometry: Geometry) -> Geometry:
     if geometry.dimension != 2:
-        raise InputError(f"[mesh] axisymmetric = true needs a mesh of dimension 2, x = r and y = z; this one has dimension {geometry.dimension}")
+        raise InputError(
+            f"[mesh] axisymmetric = true needs a mesh of dimension 2, x = r and y = z; this one has dimension {geometry.dimension}"
+        )
     x = geometry.mesh.geometry.x
     lowest, extent = global_min(geometry.mesh.comm, x[:, 0]), global_max(geometry.mesh.comm, np.abs(x))
     if lowest < -1e-9 * extent:
-        raise InputError(f"[mesh] axisymmetric = true: x is the distance r >= 0 from the axis, and the mesh reaches to x = {lowest:g}: move it")
+        raise InputError(
+            f"[mesh] axisymmetric = true: x is the distance r >= 0 from the axis, and the mesh reaches to x = {lowest:g}: move it"
+        )
     return replace(geometry, axisymmetric=True)
 
 

@@ -24,7 +24,9 @@ def graded(length: float, cells: int, near: float | None, far: float | None) -> 
 
     for h in (near, far):
         if h is not None and h > length / cells * (1 + 1e-12):
-            raise ValueError(f"a first cell of {h:g} is larger than the {length / cells:g} of {cells} equal cells: give less, or fewer cells")
+            raise ValueError(
+                f"a first cell of {h:g} is larger than the {length / cells:g} of {cells} equal cells: give less, or fewer cells"
+            )
     if sizes(STEEPEST).sum() < length:
         raise ValueError(f"{cells} cells are too few to fill the side with cells that at most double from one to the next: give more cells")
     grown = sizes(brentq(lambda q: sizes(q).sum() - length, 1.0, STEEPEST, xtol=1e-15) if sizes(1.0).sum() < length else 1.0)

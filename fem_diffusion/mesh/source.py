@@ -60,7 +60,9 @@ class Mesh(Record):
         if len(set(self.periodic)) < len(self.periodic):
             raise ValueError(f"periodic = {list(self.periodic)} names a direction twice")
         if self.axisymmetric and "x" in self.periodic:
-            raise ValueError("periodic = 'x': in an axisymmetric mesh x is the distance from the axis; only y (the axis' direction) can be periodic")
+            raise ValueError(
+                "periodic = 'x': in an axisymmetric mesh x is the distance from the axis; only y (the axis' direction) can be periodic"
+            )
         return self
 
     @model_validator(mode="after")
@@ -91,7 +93,9 @@ class Mesh(Record):
         for axis, pair in enumerate(sides):
             ends = {name: self.finest[name] for name in pair if name in self.finest}
             if ends and AXES[axis] in self.periodic:
-                raise ValueError(f"finest: the sides {', '.join(pair)} are one, since the mesh is periodic in {AXES[axis]}: remove {next(iter(ends))}")
+                raise ValueError(
+                    f"finest: the sides {', '.join(pair)} are one, since the mesh is periodic in {AXES[axis]}: remove {next(iter(ends))}"
+                )
             if ends:
                 try:
                     graded(self.size[axis], self.cells[axis], *(ends.get(name) for name in pair))

@@ -1,7 +1,7 @@
 """The picture of a run, summary.png, and the curves of sweeps and impedances."""
 
-from .numbers import quantity, spread
 from .curves import save_impedance, save_sweep
+from .numbers import quantity, spread
 from .page import COLORS, DPI, WIDTH
 from .shape import TO_VIEWER
 from .summary import summary

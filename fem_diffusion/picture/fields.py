@@ -42,7 +42,8 @@ def draw_maps(
         top = page.bottom + (LINE if k < beside else GAP)
         for i, (t, values) in enumerate(shown):
             axes = page.axes(left + i % columns * (width + GAP), top + i // columns * (height + LINE), width, height)
-            shape.draw(axes, COLORS(norm(values[name][shape.rows]))[:, :3])
+            at_corners = values[name][shape.rows]
+            shape.draw(axes, np.where(np.isnan(at_corners)[:, None], np.nan, COLORS(norm(at_corners))[:, :3]))
             if k < beside:
                 axes.set_title(time_label(t, time_unit), loc="center", pad=5)
             if k == len(names) - 1 and i == len(shown) - columns:

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from ..paraview import Array, DrawnMesh, Ints
 from .page import INK
 
+EMPTY = 0.86  # grey
 _FACES = {  # of VTK's cells
     "tetrahedron": [(0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3)],
     "hexahedron": [(0, 1, 2, 3), (4, 5, 6, 7), (0, 1, 5, 4), (1, 2, 6, 5), (2, 3, 7, 6), (3, 0, 4, 7)],
@@ -40,7 +41,12 @@ class Shape:
         self.cells = np.repeat(cells, 3)
 
     def draw(self, axes: Axes, colors: Array) -> None:
-        """Paint with red, green, blue at each corner of each triangle, (3 k, 3), and fit the axes to the shape."""
+        """Paint with red, green, blue at each corner of each triangle, (3 k, 3), and fit the axes to the shape.
+
+        A triangle with nan at a corner is EMPTY.
+        """
+        blank = np.isnan(colors).any(axis=1).reshape(-1, 3).any(axis=1)
+        colors = np.where(np.repeat(blank, 3)[:, None], EMPTY, colors)
         triangulation = Triangulation(self.corners[:, 0], self.corners[:, 1], np.arange(len(self.corners)).reshape(-1, 3))
         triangles = TriMesh(triangulation)
         triangles.set_facecolor(colors * self.light[:, None])
