@@ -86,7 +86,7 @@ def require_neutral(problem: Problem, formulation: Formulation, boundary: str, v
     rho_f = np.zeros(len(vertices))
     if isinstance(fixed, ByRegion):
         for region in fixed.value.keys() & set(formulation.geometry.matter):
-            rho_f += (formulation.region_weights(region) / formulation.volume)[vertices] * fixed.value[region].at(x, t)
+            rho_f += formulation.per_volume(formulation.region_weights(region))[vertices] * fixed.value[region].at(x, t)
     elif fixed is not None:
         rho_f = fixed.at(x, t)
     net = sum(z * c[name] for name, z in charges.items()) + rho_f

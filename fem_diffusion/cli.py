@@ -97,8 +97,8 @@ def sweep(
         list[str],
         typer.Option(
             metavar="KEY=FIRST:LAST:COUNT",
-            help="the values of one parameter, also KEY=A,B,C; the key as for --set; numbers without a unit are in SI units, if the problem has units; "
-            "of several --over all combinations, the first is the outermost loop",
+            help="the values of one parameter, also KEY=A,B,C; the key as for --set; numbers without a unit are in SI units in a "
+            "problem with units; of several --over all combinations, the first is the outermost loop",
         ),
     ],
     output: Annotated[
@@ -135,7 +135,7 @@ def impedance(
     frequencies: Annotated[
         str,
         typer.Option(
-            metavar="FIRST:LAST:COUNT", help="evenly spaced in the logarithm, also A,B,C; without a unit in Hz, if the problem has units"
+            metavar="FIRST:LAST:COUNT", help="evenly in the logarithm, also A,B,C; without a unit in Hz, if the problem has units"
         ),
     ],
     output: Annotated[

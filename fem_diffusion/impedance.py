@@ -235,6 +235,8 @@ def spectrum(
         "capacitance": Y.imag / omega,
     }
 
+    warnings = check(system).warnings
+
     def write() -> None:
         (folder / "problem.resolved.toml").write_text(problem.resolved())
         with (folder / "impedance.csv").open("w", newline="") as file:
@@ -244,7 +246,7 @@ def spectrum(
         provenance = {
             "boundary": boundary,
             "command": sys.argv,
-            "warnings": check(system).warnings,
+            "warnings": warnings,
             "units": "SI" if problem.dimensional else "the problem's own (dimensionless)",
             "unknowns": system.unknowns,
             "ranks": comm.size,

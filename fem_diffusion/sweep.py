@@ -267,7 +267,7 @@ class Sweep:
             if len(solved) < 2:
                 continue
             Q, V = (np.array([float(self.rows[index][name]) for index in solved]) for name in (f"charge_{boundary}", self.keys[-1]))
-            slopes = np.gradient(Q, V, edge_order=min(2, len(solved) - 1))
+            slopes = np.gradient(Q, V, edge_order=2 if len(solved) > 2 else 1)
             found |= {index: {f"capacitance_{boundary}": f"{C:.17g}"} for index, C in zip(solved, slopes, strict=True)}
         return found
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mpi4py import MPI
 
 from fem_diffusion.charges import charge_warnings
 from fem_diffusion.check import check
 from fem_diffusion.errors import InputError
 from fem_diffusion.problem import Problem
 from fem_diffusion.system import System
+
+COMM = MPI.COMM_WORLD
 
 DIMENSIONLESS = """
 [mesh]
@@ -367,18 +370,45 @@ def test_message_on_the_mesh(name: str, folder: Path) -> None:
         assert word in str(error.value), str(error.value)
 
 
+def write(folder: Path, text: str) -> None:
+    if COMM.rank == 0:
+        (folder / "a.toml").write_text(text)
+    COMM.barrier()
+
+
 def test_charged_reservoir_is_found_by_all_ranks(folder: Path) -> None:
     write(folder, plain((RIGHT, "{ Na = 0.25, Cl = 0.2 }")))
     with pytest.raises(InputError, match="net charge 0.05"):
         System(Problem.read(folder / "a.toml")).initialise()
 
 
-def write(folder: Path, text: str) -> None:
-    from mpi4py import MPI
+TWO_REGIONS = """
+Point(1) = {0, 0, 0};
+Point(2) = {0.5, 0, 0};
+Point(3) = {1, 0, 0};
+Line(1) = {1, 2};
+Line(2) = {2, 3};
+Transfinite Curve{1, 2} = 3;
+Physical Curve("solution") = {1};
+Physical Curve("resin") = {2};
+Physical Point("left") = {1};
+Physical Point("right") = {3};
+"""
 
-    if MPI.COMM_WORLD.rank == 0:
-        (folder / "a.toml").write_text(text)
-    MPI.COMM_WORLD.barrier()
+
+@pytest.mark.serial
+def test_reservoir_on_a_charged_region(folder: Path) -> None:
+    (folder / "two.geo").write_text(TWO_REGIONS)
+    resin = (
+        ('shape = "interval"\nsize = 1.0\ncells = 4', 'file = "two.geo"'),
+        ("permittivity = 1e-2", FIXED + "{ resin = 0.1 }"),
+        (LEFT, f"{LEFT}\nconcentration = {{ Na = 0.3, Cl = 0.3 }}"),
+    )
+    (folder / "a.toml").write_text(plain(*resin))
+    with pytest.raises(InputError, match=r"boundary.right.*net charge 0.1 .*0.1 of fixed charge.*give Na = 0.1 or Cl = 0.3"):
+        System(Problem.read(folder / "a.toml")).initialise()
+    (folder / "a.toml").write_text(plain(*resin, (RIGHT, "{ Na = 0.15, Cl = 0.25 }")))
+    System(Problem.read(folder / "a.toml")).initialise()
 
 
 @pytest.mark.serial

@@ -68,8 +68,6 @@ MODELS = {
     "classical": ({}, D),
     # J_i = -D c_i c_0 grad w_i: around a uniform state with as many of both a smaller diffusivity
     "volume exclusion": ({"free_energy": LATTICE, "mobility.kind": "VolumeExclusion"}, D * (1 - 2 * C)),
-    # J = -D (diag c - c c^T) grad w, with grad w_1 = -grad w_2 where the sum of both stays, and as many of both: J_1 = -D c grad w_1
-    "stirring": ({"free_energy": LATTICE, "mobility.kind": "Stirring"}, D),
     "three fields": ({"free_energy": LATTICE, "formulation": "potential"}, D),
 }
 

@@ -247,9 +247,14 @@ def test_surface_charge_inside(folder: Path, dimension: int) -> None:
 # --- results
 
 
-def test_results_with_a_dielectric(folder: Path) -> None:
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_results_with_a_dielectric(folder: Path, dimension: int) -> None:
     """A run writes its files; what goes uphill does so in matter alone, and the picture and ParaView leave the dielectric blank."""
-    strips(folder, [0, 0.3, 1.0], ["slab", "electrolyte"], ["left", "face", "right"], 0.2)
+    parts = [0, 0.3, 1.0], ["slab", "electrolyte"], ["left", "face", "right"]
+    if dimension == 1:
+        line(folder, parts[0], [4, 10], *parts[1:])
+    else:
+        strips(folder, *parts, 0.2)
     system = System(
         Problem(
             mesh={"file": "layers.geo"},

@@ -211,7 +211,7 @@ def test_a_quantity_that_the_file_does_not_give(folder: Path) -> None:
 
 
 def test_charge_and_differential_capacitance_of_a_double_layer(folder: Path) -> None:
-    """Q = sgn(V) sqrt(2 eps ln(1 + 2 nu sinh^2(V/2))) (Bikerman, Philos. Mag. 33 (1942) 384; Kilic, Bazant & Ajdari, PRE 75 (2007) 021502, eq. 19)."""
+    """Q = sgn(V) sqrt(2 eps ln(1 + 2 nu sinh^2(V/2))) (Bikerman, Philos. Mag. 33 (1942) 384; Kilic et al., PRE 75 (2007) 021502, eq. 19)."""
     path = written(folder, HALF_CELL)
     assert sweep(path, [Range.parse("boundary.left.potential=-2:6:9")], folder / "sweep") == []
     table = rows(folder / "sweep")
@@ -332,14 +332,8 @@ def test_the_command(folder: Path) -> None:
     path = written(folder, CLOSED)
 
     def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "fem_diffusion", "sweep", str(path), *arguments],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-            timeout=120,
-            check=False,
-        )
+        given = [sys.executable, "-m", "fem_diffusion", "sweep", str(path), *arguments]
+        return subprocess.run(given, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
 
     done = command("--over", "boundary.right.flux.A=0,1000", "--set", "time.end=0.02")
     assert done.returncode == 3

@@ -90,8 +90,8 @@ def _draw_columns(axes: Axes, x: Array, columns: Mapping[str, Array], kind: str)
     """A line for each column; returns the power of ten over which they are drawn."""
     values, power = _scaled(list(columns.values()))
     order = np.argsort(x)
-    for color, name, line in zip(LINES, columns, values, strict=False):
-        axes.plot(x[order], line[order], color=color, label=name.removeprefix(f"{kind}_"), marker="." if len(x) < 40 else None)
+    for k, (color, name) in enumerate(zip(LINES, columns, strict=False)):
+        axes.plot(x[order], values[k, order], color=color, label=name.removeprefix(f"{kind}_"), marker="." if len(x) < 40 else None)
     _widen(axes, values)
     if len(columns) > 1:
         axes.legend(loc="best", handlelength=1.4)
@@ -100,7 +100,7 @@ def _draw_columns(axes: Axes, x: Array, columns: Mapping[str, Array], kind: str)
 
 def _draw_family(axes: Axes, table: Mapping[str, Array], outer: Sequence[str], inner: str, families: Array, column: Array) -> str:
     """A line for each value of the outer parameters, at most MOST_LINES of them."""
-    chosen = families[np.unique(np.linspace(0, len(families) - 1, min(len(families), MOST_LINES)).astype(int))]
+    chosen = families[np.linspace(0, len(families) - 1, min(len(families), MOST_LINES)).astype(int)]
     values, power = _scaled(column)
     for k, family in enumerate(chosen):
         rows = np.flatnonzero(np.all([table[key] == value for key, value in zip(outer, family, strict=True)], axis=0))

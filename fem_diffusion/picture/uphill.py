@@ -183,7 +183,7 @@ def _draw_lines(page: Page, mesh: DrawnMesh, panels: Sequence[_Panel], top: floa
         axes.add_collection(LineCollection(list(ends), colors=INK, linewidths=1.4, capstyle="round"))
         axes.add_collection(LineCollection(list(ends[up]), colors=HOT, linewidths=4.0, capstyle="butt"))
         axes.set_xlim(x.min(), x.max())
-        low, high_c = panel.c.min(), panel.c.max()
+        low, high_c = float(np.nanmin(panel.c)), float(np.nanmax(panel.c))
         reach = max(high_c - low, 1e-9)
         axes.set_ylim(low - 0.3 * reach, high_c + 0.06 * reach)
         _draw_flux(axes, x, mesh.cells, panel)
