@@ -59,26 +59,18 @@ class Direct(LinearSolver):
 
 
 class Iterative(LinearSolver):
-    """Flexible GMRES on the symmetrically scaled equations D J D y = D b, D = |diag J|^(-1/2).
-
-    The scaling makes rows comparable whose units differ, and those of nearly empty vertices visible; being symmetric it keeps the symmetry
-    that J has at equilibrium, on which algebraic multigrid relies.
-    """
+    """Flexible GMRES until the residual has fallen by 1e-6: Newton's method then takes as many iterations as with factors."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.options = {
-            "ksp_type": "fgmres",
-            "ksp_rtol": 1e-6,
-            "ksp_max_it": MAX_ITERATIONS,
-            "ksp_gmres_restart": MAX_ITERATIONS,
-            "ksp_diagonal_scale": True,
-            "ksp_diagonal_scale_fix": True,  # J and b are the caller's: scaled back afterwards
-        }
+        self.options = {"ksp_type": "fgmres", "ksp_rtol": 1e-6, "ksp_max_it": MAX_ITERATIONS, "ksp_gmres_restart": MAX_ITERATIONS}
 
 
 class Multigrid(Iterative):
-    """Algebraic multigrid for systems (BoomerAMG, with one function for each species): diffusion without charges."""
+    """Algebraic multigrid for systems (BoomerAMG, with one function for each species): diffusion without charges.
+
+    Not scaled: half a cell's volume at a boundary would hide the constants from it, and the count would grow with the mesh.
+    """
 
     description = "iterative (algebraic multigrid)"
 
@@ -102,6 +94,9 @@ class TwoLevel(Iterative):
     assembled by Galerkin's product, again with one cycle. One sweep goes before and one after the correction. Where a field is held, its part is
     zero; psi lives where phi is free.
 
+    All of that for the symmetrically scaled equations D J D y = D b, D = |diag J|^(-1/2). The scaling makes rows comparable whose units differ,
+    and those of nearly empty vertices visible; being symmetric it keeps J's symmetry, on which algebraic multigrid relies.
+
     held: which unknowns are held, (owned vertices, n + 1); charges: z_i
     """
 
@@ -112,6 +107,8 @@ class TwoLevel(Iterative):
         n = len(charges)
         levels, split = "mg_levels_", "mg_levels_pc_fieldsplit_"
         self.options |= {
+            "ksp_diagonal_scale": True,
+            "ksp_diagonal_scale_fix": True,  # J and b are the caller's: scaled back afterwards
             "pc_type": "mg",
             "pc_mg_levels": 2,
             "pc_mg_type": "multiplicative",
@@ -128,7 +125,7 @@ class TwoLevel(Iterative):
             self.options |= {part + key: value for key, value in ({"ksp_type": "preonly"} | ONE_CYCLE).items()}
         self._coarse = _soft_directions(comm, held, charges)
         self._interpolation = self._coarse.duplicate(copy=True)
-        self._root: PETSc.Vec | None = None
+        self._root: PETSc.Vec | None = None  # D^-1
 
     def attach(self, solver: PETSc.KSP) -> None:
         self._with_levels(solver.getPC())
@@ -143,7 +140,6 @@ class TwoLevel(Iterative):
         if self._root is None:
             self._root = jacobian.createVecLeft()
         jacobian.getDiagonal(self._root)
-        self._root.abs()
         self._root.sqrtabs()
         self._coarse.copy(self._interpolation, structure=PETSc.Mat.Structure.SAME_NONZERO_PATTERN)
         self._interpolation.diagonalScale(self._root)
@@ -181,7 +177,9 @@ class TwoLevelInFractions(TwoLevel):
         vertices, size = self._held.shape
         starts = (size * np.arange(blocks.shape[0] * size + 1)).astype(PETSc.IntType)
         first = jacobian.getOwnershipRange()[0]
-        columns = (first + size * np.repeat(np.arange(vertices), size * size) + np.tile(np.arange(size), vertices * size)).astype(PETSc.IntType)
+        columns = (first + size * np.repeat(np.arange(vertices), size * size) + np.tile(np.arange(size), vertices * size)).astype(
+            PETSc.IntType
+        )
         if self._product is None:
             self._change = PETSc.Mat().createAIJ(jacobian.getSizes(), csr=(starts, columns, blocks.ravel()), bsize=size, comm=jacobian.comm)
             self._product = jacobian.matMult(self._change)
@@ -255,4 +253,6 @@ def choose(formulation: Formulation, conditions: Conditions, prefix: str = "") -
     asked = PETSc.Options().getString(prefix + "pc_type", "")
     if asked:
         return next((solver for solver in possible if solver.options["pc_type"] == asked), LinearSolver())
-    return possible[-1 if is_large(formulation.space.dofmap.index_map.size_global * formulation.block, formulation.geometry.dimension) else 0]
+    return possible[
+        -1 if is_large(formulation.space.dofmap.index_map.size_global * formulation.block, formulation.geometry.dimension) else 0
+    ]

@@ -356,7 +356,7 @@ def test_failed_step_is_not_blamed_on_a_reservoir(monkeypatch: pytest.MonkeyPatc
     system, step = half_domain(0.8, Constant(value=1 / (2 * CHI)))
     steady, steady_c = system.values(), system.concentrations.copy()
 
-    def spoil(values: np.ndarray) -> None:
+    def spoil(values: np.ndarray, strict: bool) -> None:
         system.fields[np.isclose(system.formulation.x[0], 0.25), 0] += 1e-3
         system.u.x.scatter_forward()
         raise NotConverged("spoilt")
