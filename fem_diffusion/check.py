@@ -49,6 +49,7 @@ def check(system: System) -> Report:
         "vertices": (mesh["vertices"], ""),
         "unknowns": (system.unknowns, ""),
         "formulation": (f"{system.formulation.description} ({system.why_formulation})", ""),
+        "linear_solver": (system.linear.description, ""),
         "h_min": (mesh["h_min"] * scales.length, "m" if dimensional else ""),
         "h_max": (mesh["h_max"] * scales.length, "m" if dimensional else ""),
     }

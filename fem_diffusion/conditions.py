@@ -146,11 +146,15 @@ class Conditions:
             found = [value for value in formulation.comm.allgather(mine) if value is not None]
             if found:
                 field = "potential" if electric else f"{'chemical potential' if reservoir.of_potential else 'concentration'} of {name}"
-                why = {} if electric else {
-                    "0": "it fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
-                    "-inf": "that is the potential of nothing: give a small fraction, 1e-6 for example",
-                    "inf": "it must be finite; where fractions sum to one, the rest has none: leave it a small fraction",
-                }
+                why = (
+                    {}
+                    if electric
+                    else {
+                        "0": "it fixes the chemical potential too, and that of nothing is minus infinity: give a small fraction, 1e-6 for example",
+                        "-inf": "that is the potential of nothing: give a small fraction, 1e-6 for example",
+                        "inf": "it must be finite; where fractions sum to one, the rest has none: leave it a small fraction",
+                    }
+                )
                 reason = why.get(found[0], "it must be finite" if electric else "no composition has that")
                 raise InputError(f"[boundary.{reservoir.boundary}] {field} is {found[0]} at t = {time * self._time_unit:g}: {reason}")
 
@@ -255,7 +259,9 @@ class Conditions:
         means = sums[:-1] / sums[-1]
         means[i] = reference
         if formulation.model.closed and formulation.model.rest(means) <= 0:
-            raise InputError(f"[boundary] butler_volmer of {self._names[i]}: reference = {reference:g} leaves no room beside the other species")
+            raise InputError(
+                f"[boundary] butler_volmer of {self._names[i]}: reference = {reference:g} leaves no room beside the other species"
+            )
         return float(formulation.potential_of(means[:, None], np.zeros((3, 1)), 0.0)[i, 0])
 
     def _exchanged(self, i: int, exchange: Exchange | PotentialExchange) -> Any:
@@ -291,7 +297,9 @@ class Conditions:
         geometry = formulation.geometry
         areas: dict[tuple[int, str], np.ndarray] = {}
         for reservoir in [*self._feeding, *self._electrodes]:
-            area = formulation.assembled(ufl.TestFunction(formulation.scalar_space) * geometry.on(reservoir.boundary, {"quadrature_degree": 2}))
+            area = formulation.assembled(
+                ufl.TestFunction(formulation.scalar_space) * geometry.on(reservoir.boundary, {"quadrature_degree": 2})
+            )
             mark = np.zeros(formulation.vertices)
             mark[reservoir.owned(formulation.vertices)] = 1.0
             areas[self._row(reservoir), reservoir.boundary] = mark * np.maximum(area, np.finfo(float).tiny)
@@ -412,7 +420,9 @@ class Conditions:
             if component != formulation.phi_row:
                 g = fem.Function(scalar)
                 pair = [formulation.block * dofs + component, dofs]
-                condition = fem.dirichletbc(g, pair, formulation.space.sub(component)) if formulation.block > 1 else fem.dirichletbc(g, dofs)
+                condition = (
+                    fem.dirichletbc(g, pair, formulation.space.sub(component)) if formulation.block > 1 else fem.dirichletbc(g, dofs)
+                )
                 found.append(_Reservoir("", component, component in potentials, g, dofs, condition, lambda x, t: np.zeros(x.shape[1])))
         return found
 

@@ -54,7 +54,7 @@ class Output:
             for name, module in system.given.own_modules.items():
                 shutil.copy(module, folder / name)
             self._log = (folder / "run.log").open("w")
-            unknowns = f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation})"
+            unknowns = f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
             self.log(unknowns)
             print(unknowns)
             for warning in warnings:
@@ -94,7 +94,9 @@ class Output:
     def _write_fields(self, step: Step) -> None:
         system = self._system
         if self._integrator.jumped:
-            self._times = [step.time]  # nothing was computed on the way
+            self._times = [step.time]  # nothing was computed on the way, and the picture shows the answer alone
+            for shown in (self._snapshots, self._uphill, self._electric):
+                shown.clear()
         while self._times and (self._times[0] <= step.time or step.time >= float(system.problem.time.end)):
             time = self._times.pop(0)
             with self._integrator.visiting(min(time, step.time)):
@@ -127,7 +129,7 @@ class Output:
             cell["lattice_velocity"] = system.cells.lattice_velocity()[0] * factor("m/s")
         seconds = time * system.scales.time
         self._series.write(seconds, point, cell)
-        self._snapshots.append((seconds, snapshot))
+        self._snapshots.append((np.inf if self._integrator.jumped else seconds, snapshot))
         in_cells = self._series.mesh.at_cells
         self._uphill.append(
             Uphill(
@@ -157,6 +159,7 @@ class Output:
                 time_unit="s" if dimensional else "",
                 length_unit="m" if dimensional else "",
                 energy_unit=_energy_unit(system.geometry.volume_dimension) if dimensional else "",
+                concentration_unit="mol/m³" if system.given.molar else "",
                 uphill=self._uphill,
                 electric=self._electric,
                 electric_unit="V" if dimensional else "RT/F",
@@ -190,6 +193,7 @@ class Output:
             "solver_scales": {"length": scales.length, "time": scales.time, "energy_density": scales.factor("J/m^3")},
             "scheme": system.scheme.name,
             "formulation": f"{system.formulation.description} ({system.why_formulation})",
+            "linear_solver": system.linear.description,
             "mesh": self._mesh,
             "unknowns": system.unknowns,
             "ranks": system.comm.size,

@@ -190,7 +190,9 @@ class PlacedPotential:
         f = ufl.as_ufl(sum(term.at_temperature(T).density(here, phi) for term in placed))
         self.depends_on_time = t in set(traverse_unique_terminals(f))
         self._n = len(fields)
-        self._function = PointwiseFunction([expanded(ufl.diff(f, variable)) for variable in variables], [*c, *x, t, T, phi]) if placed else None
+        self._function = (
+            PointwiseFunction([expanded(ufl.diff(f, variable)) for variable in variables], [*c, *x, t, T, phi]) if placed else None
+        )
 
     def potential(self, c: ArrayLike, x: ArrayLike, t: float, ratio: ArrayLike = 1.0, phi: ArrayLike = 0.0) -> Array:
         """df/dc_i, (n, m), of compositions (n, m) at places (3, m), T/T_ref and electric potentials."""

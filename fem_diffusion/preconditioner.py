@@ -1,4 +1,4 @@
-"""How the linear systems of Newton's method are solved: by factors while they are small, by an iteration whose count does not grow when they are large."""
+"""How the linear systems of Newton's method are solved: small ones by factors, large ones by an iteration whose count hardly grows with them."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class TwoLevel(Iterative):
             self.options |= {part + key: value for key, value in ({"ksp_type": "preonly"} | ONE_CYCLE).items()}
         self._coarse = _soft_directions(comm, held, charges)
         self._interpolation = self._coarse.duplicate(copy=True)
-        self._root: PETSc.Vec | None = None  # D^-1
+        self._root: Any = None  # D^-1, a vector
 
     def attach(self, solver: PETSc.KSP) -> None:
         self._with_levels(solver.getPC())

@@ -93,8 +93,8 @@ class Predictor:
         operators = AssembledOperators(formulation.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
         norms = Norms(system.comm, formulation.whole_volume, formulation.block)
         linear = choose_linear_solver(formulation, conditions, PREFIX)
-        rough = {"snes_atol": ROUGH, "snes_stol": ROUGH, "snes_max_it": 12}
-        return formulation, conditions, Newton(operators, norms, None, linear=linear, prefix=PREFIX, **rough)
+        newton = Newton(operators, norms, None, linear=linear, prefix=PREFIX, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
+        return formulation, conditions, newton
 
     def _smallest(self) -> float:
         """The smallest fraction of u outside the reservoirs, which are what they are."""

@@ -65,7 +65,9 @@ class System:
         formulation, conditions = self.formulation, self.conditions
         self.operators = AssembledOperators(self.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
         self.linear = choose_linear_solver(formulation, conditions)
-        self.newton = Newton(self.operators, Norms(comm, formulation.whole_volume, formulation.block), self._limit(), self._watched, self.linear)
+        self.newton = Newton(
+            self.operators, Norms(comm, formulation.whole_volume, formulation.block), self._limit(), self._watched, self.linear
+        )
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
         self.continuation = Continuation(self)
@@ -448,7 +450,9 @@ class System:
         _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
         report = ""
         if self.comm.rank == rank:
-            names = [*self.model.names, *(f"mu_{name}" for name in self.model.names)][: self.formulation.fields_per_species * self.n] + ["phi"]
+            names = [*self.model.names, *(f"mu_{name}" for name in self.model.names)][: self.formulation.fields_per_species * self.n] + [
+                "phi"
+            ]
             values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
             report = f"worst in the equation of {names[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
         return self.comm.bcast(report, root=rank)

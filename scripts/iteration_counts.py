@@ -1,4 +1,4 @@
-"""How many iterations a linear system of charged species takes as the mesh is refined.   iteration_counts.py [DIMENSION] [CELLS ...] [-- PETSC OPTIONS]
+"""Iterations for the linear systems of charged species as the mesh is refined.   iteration_counts.py [DIMENSION] [CELLS ...] [-- PETSC OPTIONS]
 
 Two ions in a square or cube whose cells shrink towards an electrode on half of x = 0 (no flux of ions); a reservoir at x = 1. One step of
 backward Euler from the uniform reservoir, or straight to the steady state. For each potential (in thermal volts) and step the table has, by
@@ -61,7 +61,7 @@ def main() -> None:
     for n in cells:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "cell.geo"
-            file.write_text(GEOMETRY[dimension])
+            file.write_text(GEOMETRY[dimension])  # on several ranks, each its own
             for V in POTENTIALS:
                 system = System(half_electrode(file, n, V))
                 taken = counted(system)
@@ -90,6 +90,7 @@ def counted(system: System) -> list[int]:
 
 def one_step(system: System, dt: float, taken: list[int]) -> str:
     """From the uniform state: iterations per linear system, mean (largest); Newton's."""
+    system.predictor = None  # the table is about the equations of the step alone
     system.initialise()
     values, c = system.values(), system.concentrations.copy()
     taken.clear()

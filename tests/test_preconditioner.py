@@ -10,7 +10,7 @@ import pytest
 from mpi4py import MPI
 from petsc4py import PETSc
 
-from fem_diffusion import Boundary, Gradient, Ideal, LatticeGas, MaxwellStefan, Mesh, Problem, Species, Time
+from fem_diffusion import Boundary, Degenerate, Gradient, Ideal, LatticeGas, MaxwellStefan, Mesh, Problem, Species, Time
 from fem_diffusion import preconditioner as module
 from fem_diffusion.free_energy import Electrostatic
 from fem_diffusion.mobility import VolumeExclusion

@@ -59,8 +59,12 @@ class Entropy(Formulation):
         s = [w_i - V_i for w_i, V_i in zip(w, V, strict=True)] if V is not None else list(w)
         if not self.model.closed:
             return self.model.composition([ufl.exp(s_i - 1) for s_i in s], **self.place_and_time)
-        s = [s_i + (v_i - 1) if v_i != 1.0 else s_i for s_i, v_i in zip(s, self._sizes, strict=True)]  # V has that constant of the lattice gas
-        return self.model.composition([ufl.exp(s_i + v_i * self._log_rest) for s_i, v_i in zip(s, self._sizes, strict=True)], **self.place_and_time)
+        s = [
+            s_i + (v_i - 1) if v_i != 1.0 else s_i for s_i, v_i in zip(s, self._sizes, strict=True)
+        ]  # V has that constant of the lattice gas
+        return self.model.composition(
+            [ufl.exp(s_i + v_i * self._log_rest) for s_i, v_i in zip(s, self._sizes, strict=True)], **self.place_and_time
+        )
 
     def mu(self, u: Expr) -> tuple[Expr, ...]:
         return tuple(parts(u)[: self.n])

@@ -88,8 +88,7 @@ class VolumeExclusion(MobilityOfSpecies):
         v = sizes(c)
         crowding = total(v_i * d_i for v_i, d_i in zip(v, d, strict=True))
         return [
-            -self.diffusivities[name] * (c.rest * d_i + v_i * c_i * crowding)
-            for name, v_i, c_i, d_i in zip(c.names, v, c, d, strict=True)
+            -self.diffusivities[name] * (c.rest * d_i + v_i * c_i * crowding) for name, v_i, c_i, d_i in zip(c.names, v, c, d, strict=True)
         ]
 
 

@@ -41,7 +41,8 @@ def common_range(arrays: Iterable[Array]) -> Normalize:
 
 
 def time_label(t: float, unit: str) -> str:
-    return f"t = {quantity(t, unit if t else '')}"
+    """An infinite time is that of a steady state."""
+    return f"t = {quantity(t, unit if t else '')}" if np.isfinite(t) else "steady state"
 
 
 def prefixed(value: float, unit: str) -> tuple[float, str]:

@@ -28,6 +28,7 @@ def summary(
     time_unit: str = "",
     length_unit: str = "",
     energy_unit: str = "",
+    concentration_unit: str = "",
     labels: Mapping[str, str] | None = None,
     uphill: Sequence[Uphill] = (),
     electric: Sequence[Array] = (),
@@ -44,7 +45,7 @@ def summary(
     electric:   the electric potential at each of the snapshots, drawn below the species
     """
     names = {name: (labels or {}).get(name, name) for name in snapshots[0][1]}
-    species = dict(list(names.items())[:MOST_SPECIES])
+    species = {name: f"{label}{in_unit(concentration_unit)}" for name, label in list(names.items())[:MOST_SPECIES]}
     fields = draw_lines if mesh.cell == "interval" else draw_maps
     with mpl.rc_context(STYLE):
         page = Page(title)

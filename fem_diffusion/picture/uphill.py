@@ -24,6 +24,7 @@ POOR, RICH = np.array(to_rgb("#f4f4f2")), np.array(to_rgb("#b4b8bf"))
 CHART, PAD = 3.07, 0.95
 TITLE = 0.5  # two lines of text above a panel
 HIGHEST, STACKED = 3.6, 2.2  # a panel, and one of several above each other
+NARROWEST = 1.5  # from one panel to the next: its title
 ARROWS = 18  # along the longer side
 ARROW = {"units": "inches", "width": 0.022, "headwidth": 4.0, "headlength": 4.5, "headaxislength": 4.0, "minlength": 0.5}
 
@@ -86,7 +87,8 @@ def draw_uphill(
     top = page.bottom + 0.15
     page.text(MARGIN, top, r"Uphill diffusion, $\mathbf{J}_i\cdot\nabla c_i > 0$: orange")
     top += 0.25 + TITLE
-    width = WIDTH - 2 * MARGIN - CHART - PAD
+    over_time = len(history["step"]) > 2
+    width = WIDTH - 2 * MARGIN - (CHART + PAD if over_time else 0.0)
     if mesh.cell == "interval":
         bottom = _draw_lines(page, mesh, most, top, width, time_unit, length_unit)
     elif len(most) > 1:
@@ -101,9 +103,10 @@ def draw_uphill(
         bottom = _draw_maps(
             page, mesh, [replace(panel, label=most[0].label) for _, panel in spread(of_one, MOST_TIMES)], top, width, time_unit
         )
-    chart = page.axes(WIDTH - MARGIN - CHART, top, CHART, CHART_HEIGHT)
-    _draw_fractions(chart, history, most, time_unit)
-    page.bottom = max(bottom, top + CHART_HEIGHT + 0.6)
+    page.bottom = bottom
+    if over_time:
+        _draw_fractions(page.axes(WIDTH - MARGIN - CHART, top, CHART, CHART_HEIGHT), history, most, time_unit)
+        page.bottom = max(bottom, top + CHART_HEIGHT + 0.6)
 
 
 def _distinct(panels: Sequence[_Panel]) -> list[_Panel]:
@@ -127,16 +130,16 @@ def _draw_maps(page: Page, mesh: DrawnMesh, panels: Sequence[_Panel], top: float
     """The composition in grey, J . grad c where it is positive in orange, and the flux as arrows; returns where they end."""
     shape = shape_of(mesh)
     wide, columns = max((_fitting(len(panels), k, width, shape.aspect), k) for k in range(1, len(panels) + 1))
-    high = wide * shape.aspect
+    high, step = wide * shape.aspect, max(wide + GAP, NARROWEST)
     for i, panel in enumerate(panels):
-        axes = page.axes(MARGIN + i % columns * (wide + GAP), top + i // columns * (high + TITLE), wide, high)
+        axes = page.axes(MARGIN + i % columns * step + 0.5 * (step - GAP - wide), top + i // columns * (high + TITLE), wide, high)
         grey = common_range([panel.c])(panel.c[shape.rows])[:, None]
         strength = np.sqrt(panel.product / panel.product.max())[shape.cells][:, None]
         cover = np.where(strength > 0, 0.15 + 0.85 * strength, 0.0)
         colors = (1 - cover) * (POOR + grey * (RICH - POOR)) + cover * np.array(to_rgb(HOT))
         shape.draw(axes, colors)
         if mesh.cell in ("triangle", "quadrilateral"):
-            _draw_arrows(axes, mesh, panel.flux, most=min(ARROWS, int(6 * wide)))
+            _draw_arrows(axes, mesh, panel.flux, most=min(ARROWS, int(6 * max(wide, high))))
         axes.set_title(panel.title(time_unit), loc="center", pad=5, fontsize=9)
     rows = -(-len(panels) // columns)
     return top + rows * (high + TITLE) - TITLE + 0.3
@@ -154,12 +157,16 @@ def _draw_arrows(axes: Axes, mesh: DrawnMesh, flux: Array, most: int) -> None:
     extent = np.ptp(mesh.points[:, :2], axis=0)
     side = extent / np.maximum(np.round(most * extent / extent.max()), 1)
     square, member, count = np.unique(((at - low) / side).astype(int), axis=0, return_inverse=True, return_counts=True)
+    member = member.reshape(-1)
     mean = np.zeros((len(square), 2))
-    np.add.at(mean, member.reshape(-1), flux[:, :2])
+    np.add.at(mean, member, flux[:, :2])
     mean /= count[:, None]
     length = np.linalg.norm(mean, axis=1)
     long = length > 0.08 * length.max()
-    middle = (low + (square + 0.5) * side)[long]
+    # in the cell nearest to the middle of the rectangle, which itself may lie outside the domain
+    away = np.linalg.norm(at - (low + (square + 0.5) * side)[member], axis=1)
+    order = np.lexsort((away, member))
+    middle = at[order[np.searchsorted(member[order], np.arange(len(square)))]][long]
     arrows = 0.95 * side.min() * (mean / length.max())[long]
     axes.quiver(*middle.T, *arrows.T, pivot="mid", angles="xy", scale_units="xy", scale=1, color=INK, **ARROW)
 
