@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .boundary import PotentialExchange
 from .errors import InputError
 from .free_energy import Electrostatic, ExternalPotential, Ideal, LatticeGas
 from .mobility import Fick, Onsager
@@ -90,6 +91,12 @@ def _concentrations(problem: Problem) -> list[tuple[str, Value]]:
 
 
 def _has_no_sites(problem: Problem) -> bool:
-    """Whether the equations stay the same when all concentrations are multiplied by one number, and the permittivity with them."""
+    """Whether the equations stay the same when all concentrations are multiplied by one number, and the permittivity with them.
+
+    The zero of mu = RT ln(c V_m) + ... then is that of the largest concentration: no matter, unless some boundary gives a mu.
+    """
+    for given in problem.boundary.values():
+        if given.chemical_potential or any(isinstance(exchange, PotentialExchange) for exchange in given.exchange.values()):
+            return False
     scale_free = all(isinstance(term, (Ideal, Electrostatic, ExternalPotential)) for term in problem.free_energy)
     return scale_free and problem.balance is None and isinstance(problem.mobility, Fick)

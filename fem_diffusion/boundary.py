@@ -82,10 +82,10 @@ class Stern(Record):
 class ButlerVolmer(Record):
     """Electrode kinetics of one ion, which is deposited and dissolved with z electrons (z its charge), at the potential V of the electrode:
 
-        J.n = i_0/(z F) e^{-(1 - alpha) z D} (e^A - 1),     D = phi - (V - equilibrium_potential),     A = (mu_i - mu_ref)/RT + z D
+        J.n = i_0/(|z| F) e^{-(1 - alpha) z D} (e^A - 1),     D = phi - (V - equilibrium_potential),     A = (mu_i - mu_ref)/RT + z D
 
     with mu_i the chemical (not electrochemical) potential and mu_ref that at the concentrations `reference`. For c_i = reference these are the
-    two exponentials i_0/(z F) (e^{alpha z D} - e^{-(1 - alpha) z D}); in general the ion's activity stands before the first, so that J.n has the
+    two exponentials i_0/(|z| F) (e^{alpha z D} - e^{-(1 - alpha) z D}); in general the ion's activity stands before the first, so that J.n has the
     sign of the affinity A and dissipates. With a Stern layer phi is the potential in the plane of reaction (Frumkin).
     (Bazant, Chu & Bayly, SIAM J. Appl. Math. 65 (2005) 1463; Bazant, Acc. Chem. Res. 46 (2013) 1144)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .formulation import Formulation
     from .problem import Problem
 
+TIMES = np.append(np.arange(200) * (np.sqrt(5) - 1) / 2 % 1.0, 1.0)  # of the run, at which a potential is looked at: no period hides it
 NEUTRAL = 1e-9  # of sum |z_i| c_i
 HIGHEST_VOLTAGE = 2.0  # V: beyond it water has decomposed long since
 HIGHEST_THERMAL_VOLTAGE = 80.0  # RT/F, 2 V at room temperature
@@ -85,7 +86,7 @@ def require_neutral(problem: Problem, formulation: Formulation, boundary: str, v
     c = {name: given[name].at(x, t) for name in charges}
     rho_f = np.zeros(len(vertices))
     if isinstance(fixed, ByRegion):
-        for region in fixed.value.keys() & set(formulation.geometry.matter):
+        for region in (name for name in formulation.geometry.matter if name in fixed.value):  # in the same order on every rank
             rho_f += formulation.per_volume(formulation.region_weights(region))[vertices] * fixed.value[region].at(x, t)
     elif fixed is not None:
         rho_f = fixed.at(x, t)
@@ -126,7 +127,7 @@ def charge_warnings(problem: Problem) -> list[str]:
     for boundary, given in problem.boundary.items():
         if given.potential is None or given.potential.depends_on - {"t"}:
             continue
-        highest = max(abs(float(given.potential.at(np.zeros((3, 1)), t)[0])) for t in np.linspace(0.0, float(problem.time.end), 101))
+        highest = max(abs(float(given.potential.at(np.zeros((3, 1)), t)[0])) for t in float(problem.time.end) * TIMES)
         where = f"[boundary.{boundary}] potential = {given.potential.text}"
         if problem.dimensional and highest > HIGHEST_VOLTAGE:
             thermal = GAS_CONSTANT * (problem.reference_temperature((0.0, 0.0, 0.0)) or 298.15) / FARADAY_CONSTANT

@@ -77,12 +77,30 @@ def _warnings(system: System) -> list[str]:
                 f"the entropy of mixing of {name} counts {len(bringing)} times: {' and '.join(bringing)} each have it "
                 "(of RegularSolution the excess alone is PairInteraction)"
             )
+    warnings += _charge_warnings(system)
     if not system.model.mobility.balance_moves and not system.problem.time.steady:
         warnings.append(
             f"{c.balance} stands still, but is also what is left of the sum: until the state is steady its amount is not conserved; "
             "take [time] steady = true"
         )
     return warnings
+
+
+def _charge_warnings(system: System) -> list[str]:
+    """Of ions that nothing balances at the start: the field that they make decides what happens first, and may be beyond all measure."""
+    if not system.model.charged:
+        return []
+    ions = sum(abs(z) * amount for z, amount in zip(system.model.charges, system.masses(), strict=False))
+    electrodes = {name for name, given in system.problem.boundary.items() if given.surface_charge is None}
+    walls = sum(charge for name, charge in system.boundary_charges().items() if name not in electrodes)
+    net = system.charge() + walls
+    if abs(net) <= 1e-3 * ions or system.model.surface_energy or any(given.concentration for given in system.problem.boundary.values()):
+        return []
+    share = f"{net / ions:+.2g} of the ions' charges"
+    return [
+        f"the initial state is not neutral: {share} stay without counter-charge, fixed charge included, and no reservoir supplies it; give "
+        "concentrations with sum_i z_i c_i + rho_f = 0"
+    ]
 
 
 def in_problem_units(binary: BinaryThermodynamics, system: System) -> dict[str, tuple[Any, str]]:

@@ -149,8 +149,13 @@ def impedance(
     def work() -> None:
         _set_petsc_options(petsc or [])
         values, unit = numbers(frequencies, "--frequencies", logarithmic=True)
-        in_hertz = [float(Quantity("1/s").parse(f"{value!r} {unit}")) for value in values] if unit else list(values)
+        try:
+            in_hertz = [float(Quantity("1/s").parse(f"{value!r} {unit}")) for value in values] if unit else list(values)
+        except ValueError as error:
+            raise InputError(f"--frequencies {frequencies}: {error}") from None
         data = Problem.read(problem, _changes(changes))
+        if unit and not data.dimensional:
+            raise InputError(f"--frequencies {frequencies}: the problem has no units: give plain numbers")
         folder = on_root(MPI.COMM_WORLD, lambda: output or first_free(Path("results"), f"{problem.stem}-impedance"))
         started = clock.perf_counter()
         spectrum(data, boundary, in_hertz, folder)

@@ -16,7 +16,7 @@ from .charges import require_neutral
 from .errors import InputError
 from .field import Field
 from .formulation import VERTEX_RULE, Formulation, with_constants
-from .free_energy import SternLayer, SurfaceCharge
+from .free_energy import ExternalPotential, SternLayer, SurfaceCharge
 from .initial import initial_concentrations
 from .operators import compile_form
 from .parallel import global_max, global_min, global_sum
@@ -237,7 +237,7 @@ class Conditions:
         return found
 
     def _reacted(self, i: int, kinetics: ButlerVolmer, electrode: Field) -> Any:
-        """J.n = i_0/(z F) e^{-(1 - alpha) z D} (e^A - 1), in units in which F and RT are one."""
+        """J.n = i_0/(|z| F) e^{-(1 - alpha) z D} (e^A - 1), in units in which F and RT are one."""
         formulation = self._formulation
         mesh, model = formulation.geometry.mesh, formulation.model
         ratio = model.ratio(**formulation.place_and_time)
@@ -248,11 +248,17 @@ class Conditions:
         z = model.charges[i]
         V = electrode.ufl(formulation.place_and_time["x"], formulation.time) - E
         D = (formulation.phi(formulation.u) - V) / ratio
-        A = formulation.mu(formulation.u)[i] - mu_ref - z * V / ratio
-        return i_0 / z * ufl.exp(-(1 - kinetics.transfer_coefficient) * z * D) * (ufl.exp(A) - 1)
+        A = formulation.mu(formulation.u)[i] - self._external_potential(i) / ratio - mu_ref - z * V / ratio
+        return i_0 / abs(z) * ufl.exp(-(1 - kinetics.transfer_coefficient) * z * D) * (ufl.exp(A) - 1)
+
+    def _external_potential(self, i: int) -> Any:
+        """V_i of all external potentials, as UFL: work that the electrode's potential does not do."""
+        place, terms = self._formulation.place_and_time, self._formulation.model.free_energy
+        fields = [term.potential.get(self._names[i]) for term in terms if isinstance(term, ExternalPotential)]
+        return sum(field.ufl(place["x"], self._formulation.time) for field in fields if field is not None)
 
     def _reference_potential(self, i: int, reference: float) -> float:
-        """mu_i at phi = 0 where c_i is the reference and the others have the means of the initial state."""
+        """mu_i at phi = 0 without external potentials where c_i is the reference and the others have the means of the initial state."""
         formulation = self._formulation
         c = initial_concentrations(self._problem, formulation, 1.0)
         sums = np.asarray(global_sum(formulation.comm, np.append(formulation.volume @ c, formulation.volume.sum())))
@@ -262,7 +268,8 @@ class Conditions:
             raise InputError(
                 f"[boundary] butler_volmer of {self._names[i]}: reference = {reference:g} leaves no room beside the other species"
             )
-        return float(formulation.potential_of(means[:, None], np.zeros((3, 1)), 0.0)[i, 0])
+        x, c = np.zeros((3, 1)), means[:, None]
+        return float((formulation.potential_of(c, x, 0.0) - formulation.placed.potential(c, x, 0.0))[i, 0])
 
     def _exchanged(self, i: int, exchange: Exchange | PotentialExchange) -> Any:
         """J.n = k (c_i - reference) or k (mu_i - reference)"""
@@ -407,8 +414,8 @@ class Conditions:
             needs_outside = given.flux or given.exchange or given.wetting or given.stern or given.butler_volmer
             if needs_outside and self._formulation.geometry.lies_inside(name):
                 raise InputError(
-                    f"[boundary.{name}] lies inside the domain: a flux, exchange, wetting, stern or butler_volmer needs the domain's outer boundary; inside, a "
-                    "concentration, chemical_potential or potential can be fixed, and a surface_charge given"
+                    f"[boundary.{name}] lies inside the domain: a flux, exchange, wetting, stern or butler_volmer needs the domain's outer boundary; "
+                    "inside, a concentration, chemical_potential or potential can be fixed, and a surface_charge given"
                 )
 
     def _without_matter(self) -> list[_Reservoir]:

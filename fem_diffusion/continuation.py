@@ -90,4 +90,4 @@ class Continuation:
 
     def _way(self, start: list[np.ndarray], end: list[np.ndarray]) -> float:
         """The largest change."""
-        return global_max(self._system.comm, np.concatenate([np.abs(b - a) for a, b in zip(start, end, strict=True)]))
+        return global_max(self._system.comm, np.concatenate([np.zeros(1), *(np.abs(b - a) for a, b in zip(start, end, strict=True))]))

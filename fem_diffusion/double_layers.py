@@ -11,6 +11,7 @@ from dolfinx import mesh as dmesh
 from . import compat
 from .boundary import Boundary
 from .by_region import ByRegion
+from .charges import TIMES
 from .electrolyte import Electrolyte, bjerrum_length
 from .field import Field
 from .free_energy import Electrostatic
@@ -20,7 +21,6 @@ from .parallel import global_max, global_min, global_sum
 from .system import System
 
 CELLS_PER_LAYER = 2
-TIMES = 11  # from start to end, at which an electrode's potential is looked at
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def numbers(system: System) -> dict[str, tuple[Any, str]]:
     for name, given in system.problem.boundary.items():
         if given.surface_charge is not None:
             sigma = max(map(abs, _range(system, name, given.surface_charge)))
-            length = max(bulk.electrolyte.dukhin_length(sigma) for bulk in bulks)
-            found[f"Dukhin number of {name}"] = (length / _radius(system, name), "")
+            length, radius = max(bulk.electrolyte.dukhin_length(sigma) for bulk in bulks), _radius(system, name)
+            if radius > 0:  # a wall that reaches the axis is no pore
+                found[f"Dukhin number of {name}"] = (length / radius, "")
     return found
 
 
@@ -127,7 +128,8 @@ def _walls(system: System, bulks: list[Bulk]) -> dict[str, tuple[Bulk, float]]:
 def _drops(system: System, name: str, given: Boundary, bulk: Bulk) -> list[float]:
     electrolyte = bulk.electrolyte
     if given.surface_charge is not None:
-        return [electrolyte.wall_potential(sigma) for sigma in _range(system, name, given.surface_charge)]
+        sides = 2 if _has_two_solutions(system.geometry, name) else 1  # which share the charge
+        return [electrolyte.wall_potential(sigma / sides) for sigma in _range(system, name, given.surface_charge)]
     assert given.potential is not None
     drops = [V - bulk.phi for V in _range(system, name, given.potential)]
     if given.stern is None:
@@ -136,10 +138,20 @@ def _drops(system: System, name: str, given: Boundary, bulk: Bulk) -> list[float
     return [electrolyte.behind_stern_layer(V, given.stern.permittivity / given.stern.thickness) for V in drops]
 
 
+def _has_two_solutions(geometry: Geometry, boundary: str) -> bool:
+    """Whether matter may be on both sides of a boundary's facets. Collective."""
+    mesh, d = geometry.mesh, geometry.dimension
+    mesh.topology.create_connectivity(d - 1, d)
+    beside = mesh.topology.connectivity(d - 1, d)
+    facets = geometry.facet_tags.find(geometry.boundaries[boundary])
+    most = max((int(sum(geometry.is_matter[beside.links(facet)])) for facet in facets), default=0)
+    return global_max(mesh.comm, np.array([float(most)])) > 1
+
+
 def _range(system: System, boundary: str, field: Field) -> tuple[float, float]:
     """Smallest and largest value on a boundary at any of some times. Collective."""
     x = system.geometry.points_on(boundary)
-    values = np.concatenate([field.at(x, t) for t in np.linspace(0.0, float(system.problem.time.end), TIMES)])
+    values = np.concatenate([field.at(x, t) for t in float(system.problem.time.end) * TIMES])
     return global_min(system.comm, values), global_max(system.comm, values)
 
 

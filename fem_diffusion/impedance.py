@@ -17,10 +17,9 @@ import csv
 import json
 import sys
 import time as clock
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dolfinx.fem import petsc as fem_petsc
@@ -37,8 +36,8 @@ from .output import make_folder, versions
 from .parallel import global_max, on_root
 from .picture import save_impedance
 from .problem import Problem
-from .record import Record
 from .run import steps
+from .steady import in_time
 from .system import System
 
 DIFFERENCE = 1e-4  # of the potential, in RT/F: the kinetics are exponentials of it, and the error is a sixth of its square
@@ -169,13 +168,7 @@ def admittances(problem: Problem, boundary: str, comm: MPI.Comm = MPI.COMM_WORLD
 
     Raises InputError where the boundary has no potential or something depends on the time, StepFailed where there is no steady state.
     """
-    electrodes = [name for name, given in problem.boundary.items() if given.potential is not None]
-    if boundary not in electrodes:
-        raise InputError(f"--boundary {boundary}: the problem gives no potential there{did_you_mean(boundary, electrodes)}")
-    timed = next(_in_time(dict(problem)), None)
-    if timed is not None:
-        raise InputError(f"{timed[0]} = '{timed[1]}' depends on t: an impedance is that of a steady state; give a constant value")
-    problem = problem.model_copy(update={"time": problem.time.model_copy(update={"steady": True})})
+    problem = _steady(problem, boundary)
     system = System(problem, comm)
     for _ in steps(Integrator(system)):
         pass
@@ -188,6 +181,16 @@ def admittances(problem: Problem, boundary: str, comm: MPI.Comm = MPI.COMM_WORLD
     return modulated, Admittance(modulated, modulated.scales.factor("s") / modulated.scales.factor("V"))
 
 
+def _steady(problem: Problem, boundary: str) -> Problem:
+    """The problem of the steady state. InputError where the boundary has no potential or something depends on the time."""
+    electrodes = [name for name, given in problem.boundary.items() if given.potential is not None]
+    if boundary not in electrodes:
+        raise InputError(f"--boundary {boundary}: the problem gives no potential there{did_you_mean(boundary, electrodes)}")
+    for place, text in in_time(problem):
+        raise InputError(f"{place} = '{text}' depends on t: an impedance is that of a steady state; give a constant value")
+    return problem.model_copy(update={"time": problem.time.model_copy(update={"steady": True})})
+
+
 def _text(field: Field) -> str:
     """In SI units, if it has units."""
     return field.text if isinstance(field.value, Expression) else repr(float(field.value))
@@ -196,18 +199,6 @@ def _text(field: Field) -> str:
 def _with_boundary(problem: Problem, boundary: str, potential: Field) -> Problem:
     given = problem.boundary[boundary].model_copy(update={"potential": potential})
     return problem.model_copy(update={"boundary": {**problem.boundary, boundary: given}})
-
-
-def _in_time(data: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every expression of t in a problem, with its place."""
-    if "t" in getattr(data, "depends_on", ()):
-        yield path, data.text
-    elif isinstance(data, (Record, Mapping)):
-        for name, value in data.items() if isinstance(data, Mapping) else data:
-            yield from _in_time(value, f"{path}.{name}" if path else str(name))
-    elif isinstance(data, tuple):
-        for i, value in enumerate(data):
-            yield from _in_time(value, f"{path}.{getattr(value, 'name', i)}")
 
 
 def spectrum(
@@ -219,23 +210,34 @@ def spectrum(
     Columns: frequency, re_Z and im_Z (ohm m^2, ohm m, ohm in 1D, 2D, 3D), abs_Z, phase (degrees), capacitance Im(Y)/omega (F/m^2, F/m, F).
     """
     started = clock.perf_counter()
+    warnings = check(System(_steady(problem, boundary), comm)).warnings
     on_root(comm, lambda: make_folder(folder))
     system, admittance = admittances(problem, boundary, comm)
     factor, d = system.scales.factor, system.geometry.volume_dimension
     siemens = factor("C/m^3") * system.scales.length**d / factor("s") / factor("V")
     omega = 2 * np.pi * np.asarray(frequencies)
-    Y = siemens * np.array([admittance.at(float(w) * factor("s"))[boundary] for w in omega])
-    Z = 1 / Y
+    through = [admittance.at(float(w) * factor("s")) for w in omega]
+    Y = siemens * np.array([currents[boundary] for currents in through])
+    # what the currents of all boundaries do not sum to zero is round-off, and where it is no smaller than the real part, that is none
+    lost = siemens * np.abs([sum(currents.values()) for currents in through]) > 0.1 * np.abs(Y.real)
+    Z = np.where(lost, 0.0, (1 / Y).real) + 1j * (1 / Y).imag
+    if lost.any():
+        warnings = [
+            *warnings,
+            f"round-off exceeds the dissipation at frequencies below {np.max(np.asarray(frequencies)[lost]):.3g}: re_Z is nan there, and the cell "
+            "a capacitor",
+        ]
     table = {
         "frequency": np.asarray(frequencies),
-        "re_Z": Z.real,
+        "re_Z": np.where(lost, np.nan, Z.real),
         "im_Z": Z.imag,
         "abs_Z": np.abs(Z),
         "phase": np.degrees(np.angle(Z)),
         "capacitance": Y.imag / omega,
     }
 
-    warnings = check(system).warnings
+    for warning in warnings if comm.rank == 0 else ():
+        print(f"warning: {warning}", file=sys.stderr)
 
     def write() -> None:
         (folder / "problem.resolved.toml").write_text(problem.resolved())

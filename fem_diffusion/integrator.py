@@ -11,7 +11,7 @@ import numpy as np
 from .errors import InputError, StepFailed
 from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
-from .steady import SteadyState
+from .steady import SteadyState, in_time
 from .step import StepData
 from .step_size import FAILURE, GROWTH, History, lagrange, next_factor
 from .system import System
@@ -75,6 +75,7 @@ class Integrator:
         self.settings = system.problem.time
         self.rejections = Rejections()
         self._direct = SteadyState(system)
+        self._driven = next(in_time(system.given), None) is not None  # what is quiet now may move later
         self.steady = False
         self.jumped = False  # to the steady state, without times between
         system.initialise()
@@ -215,7 +216,7 @@ class Integrator:
         if not np.isfinite(energy):
             raise _Rejected("newton", "the solution lies where the free energy has no value", FAILURE)
         allowed = ROUND_OFF * max(abs(energy), abs(self._energy)) + 1e-15 * self._largest_energy
-        if system.isolated and energy > self._energy + allowed:
+        if system.isolated and system.formulation.dissipates and energy > self._energy + allowed:
             self._restarted = scheme.levels == 2
             raise _Rejected("energy", f"the energy would rise from {self._energy:.12g} to {energy:.12g}", FAILURE)
 
@@ -234,7 +235,8 @@ class Integrator:
         c = system.concentrations
         change = self._rms(c - self._history.states[0])
         fluxes = self._mean_fluxes(dt, two_levels, ratio)
-        self.steady = bool(np.all(change * float(self.settings.end) <= STEADY * dt * np.maximum(spread, 1e-300)))
+        quiet = bool(np.all(change * float(self.settings.end) <= STEADY * dt * np.maximum(spread, 1e-300)))
+        self.steady = quiet and (not self._driven or self._next_time(dt) >= float(self.settings.end))
         self._older, self._values = self._values, system.values()
         self.time, self._number = self._next_time(dt), self._number + 1
         self._history.push(self.time, c.copy())
@@ -334,8 +336,9 @@ class Integrator:
 
     def _epitaph(self, dt: float, reason: str) -> str:
         seconds = self.system.scales.time
+        robust = "another formulation" if self.system.model.charged else "another scheme ('convex-split' is the most robust)"
         return (
             f"no step from t = {self.time * seconds:g} succeeded, down to dt = {dt * seconds:g}: {reason}. "
-            "Try a smaller [time] tolerance or initial_step, another scheme ('convex-split' is the most robust), or a finer mesh; "
+            f"Try a smaller [time] tolerance or initial_step, {robust}, or a finer mesh; "
             "-- -snes_monitor shows the iterations."
         )

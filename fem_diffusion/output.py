@@ -54,7 +54,9 @@ class Output:
             for name, module in system.given.own_modules.items():
                 shutil.copy(module, folder / name)
             self._log = (folder / "run.log").open("w")
-            unknowns = f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
+            unknowns = (
+                f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
+            )
             self.log(unknowns)
             print(unknowns)
             for warning in warnings:

@@ -14,7 +14,6 @@ from typing import Any
 from .errors import InputError, did_you_mean
 from .record import Record
 
-
 SURFACES = ("WallEnergy", "SurfaceCharge", "SternLayer")
 """Terms that follow from a boundary's table, and are no kind of their own."""
 

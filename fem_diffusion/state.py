@@ -19,6 +19,9 @@ class Composition(Sequence[Expr]):
     values:   their concentrations
     balance:  name of the closing species, or None where the rest has no name
     x, t:     where and when, in solver units: the coordinates as UFL, the time as a number or UFL
+    sizes:    v_i, how many sites a particle of each species takes; empty where all take one
+    charges:  z_i; empty where none has one
+    closing:  c_0 where it is known better than as one minus the others, which below 1e-16 is nothing
     """
 
     names: tuple[str, ...]
@@ -28,6 +31,7 @@ class Composition(Sequence[Expr]):
     t: Expr = 0.0
     sizes: tuple[float, ...] = ()
     charges: tuple[float, ...] = ()
+    closing: Expr = None
 
     def __getitem__(self, key: Any) -> Expr:
         """c[0], or c["Ag"]; the balance species goes by its name."""
@@ -44,6 +48,8 @@ class Composition(Sequence[Expr]):
     @property
     def rest(self) -> Expr:
         """c_0 = 1 - sum_i v_i c_i"""
+        if self.closing is not None:
+            return self.closing
         if not self.sizes:
             return 1 - sum(self.values)
         return 1 - sum(v_i * c_i for v_i, c_i in zip(self.sizes, self.values, strict=True))
@@ -67,4 +73,4 @@ class Composition(Sequence[Expr]):
         return closed
 
     def with_values(self, values: Sequence[Expr]) -> Composition:
-        return replace(self, values=tuple(values))
+        return replace(self, values=tuple(values), closing=None)

@@ -138,9 +138,9 @@ class Sweep:
         self.problems = {index: self._read(file, changes, index) for index in self.indices}
         self.folder, self.comm = folder, comm
         self.system = System(self.problems[self.indices[0]], comm)
-        self.warnings = check(self.system).warnings
+        self.warnings = list(check(self.system).warnings)
         self.rows: dict[tuple[int, ...], dict[str, str]] = on_root(comm, self._open)
-        self._states: dict[int, np.ndarray] = {}
+        self._states: dict[int, tuple[str, np.ndarray]] = {}
 
     def _read(self, file: Path, changes: Mapping[str, str], index: tuple[int, ...]) -> Problem:
         given = {one.key: one.text(k) for one, k in zip(self.ranges, index, strict=True)}
@@ -163,9 +163,9 @@ class Sweep:
     def run(self) -> list[str]:
         failures, started = [], clock.perf_counter()
         there = f", {len(self.rows)} of them solved already" if self.rows else ""
-        self._say(f"{len(self.indices)} points over {', '.join(one.label for one in self.ranges)}{there}")
-        for warning in self.warnings if self.comm.rank == 0 else ():
-            print(f"warning: {warning}", file=sys.stderr)
+        self._say(f"{len(self.indices)} points over {', '.join(one.label for one in self._in_si())}{there}")
+        for warning in self.warnings:
+            self._warn(warning)
         outcome = "interrupted"
         try:
             for count, index in enumerate(self.indices, start=1):
@@ -196,14 +196,18 @@ class Sweep:
         system = System(self.problems[index], self.comm)
         level = max((position for position, k in enumerate(index) if k), default=0)
         start = self._states.get(level) if self._forgets(system) else None
-        integrator = Integrator(system, start if start is not None and self._fits(start, system) else None)
+        for warning in check(system).warnings:
+            if warning not in self.warnings:
+                self.warnings.append(warning)
+                self._warn(warning)
+        integrator = Integrator(system, start[1] if start is not None and self._fits(start, system) else None)
         columns, iterations = Columns(system), 0
         for step in steps(integrator):
             iterations += step.newton_iterations
             with integrator.visiting(step.time):
                 row = columns.row(step)
         for position in range(level, len(index)):
-            self._states[position] = system.values()
+            self._states[position] = system.formulation.name, system.values()
         numbers = {name: f"{value:.17g}" for name, value in row.items()}
         return {"outcome": ending(integrator), "iterations": str(iterations)} | numbers
 
@@ -211,9 +215,10 @@ class Sweep:
         """Whether the result does not depend on the initial state."""
         return system.problem.time.steady and SteadyState(system).obstacle is None
 
-    def _fits(self, start: np.ndarray, system: System) -> bool:
-        """Whether a state is one of this system's: a swept mesh has others."""
-        return bool(self.comm.allreduce(start.size == system.owned, op=MPI.LAND))
+    def _fits(self, start: tuple[str, np.ndarray], system: System) -> bool:
+        """Whether a state is one of this system's: a swept mesh has others, and so has another formulation."""
+        name, values = start
+        return bool(self.comm.allreduce(name == system.formulation.name and values.size == system.owned, op=MPI.LAND))
 
     # -- the folder -----------------------------------------------------------------------------------------------------------
 
@@ -267,7 +272,9 @@ class Sweep:
             if len(solved) < 2:
                 continue
             Q, V = (np.array([float(self.rows[index][name]) for index in solved]) for name in (f"charge_{boundary}", self.keys[-1]))
-            slopes = np.gradient(Q, V, edge_order=2 if len(solved) > 2 else 1)
+            order = np.argsort(V)
+            slopes = np.empty_like(Q)
+            slopes[order] = np.gradient(Q[order], V[order], edge_order=2 if len(solved) > 2 else 1)
             found |= {index: {f"capacitance_{boundary}": f"{C:.17g}"} for index, C in zip(solved, slopes, strict=True)}
         return found
 
@@ -300,6 +307,10 @@ class Sweep:
         """The ranges with the units that the table has."""
         problem = self.problems[self.indices[0]]
         return [replace(one, unit=_unit_of(_entry(problem, one.key), problem) if one.unit else "") for one in self.ranges]
+
+    def _warn(self, warning: str) -> None:
+        if self.comm.rank == 0:
+            print(f"warning: {warning}", file=sys.stderr)
 
     def _say(self, text: str) -> None:
         if self.comm.rank == 0:

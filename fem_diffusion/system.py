@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +21,7 @@ from .conditions import Conditions
 from .continuation import Continuation
 from .errors import InputError, did_you_mean
 from .field import Field
-from .formulation import VERTEX_RULE, ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, with_constants
+from .formulation import LINEAR, VERTEX_RULE, ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, with_constants
 from .free_energy import Electrostatic, SternLayer, SurfaceCharge, Term, WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
@@ -29,8 +30,8 @@ from .operators import AssembledOperators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
 from .poisson import Poisson
-from .predictor import ROUGH, Predictor, may_predict
 from .preconditioner import choose as choose_linear_solver
+from .predictor import ROUGH, Predictor, may_predict
 from .problem import Problem
 from .state import Composition
 from .step import StepData
@@ -285,7 +286,8 @@ class System:
         values = self.values()
         rough = predictor.guess(step)
         if rough is not None:
-            return self.newton.solve(rough)
+            with suppress(NotConverged):  # then the first solution stands, unless it is frozen
+                return self.newton.solve(rough)
         self.set_values(values)
         if predictor.is_frozen():
             raise NotConverged("a region has emptied at once, which may be a locked state and no solution")
@@ -404,7 +406,7 @@ class System:
 
     @cached_property
     def _has_excess(self) -> bool:
-        return any(has_excess(term, self.composition) for term in self.problem.free_energy)
+        return any(has_excess(term, self.composition) for term in self.problem.free_energy if not isinstance(term, LINEAR))
 
     @property
     def isolated(self) -> bool:
@@ -427,7 +429,11 @@ class System:
         if self.model.balance is not None:
             gradients[self.model.balance] = -np.sum(list(gradients.values()), axis=0)
             fluxes[self.model.balance] = self.balance_flux(list(fluxes.values()))
-        return UphillMap.of(self.comm, self.cells.volumes, gradients, fluxes, self.cells.dissipation_density())
+        amounts, whole = self.masses(), float(global_sum(self.comm, self.volume.sum()))
+        means = {name: float(amount) / whole for name, amount in zip(self.model.names, amounts, strict=True)}
+        if self.model.balance is not None:
+            means[self.model.balance] = 1.0 - float(sum(means.values()))
+        return UphillMap.of(self.comm, self.cells.volumes, gradients, fluxes, self.cells.dissipation_density(), means)
 
     def balance_flux(self, fluxes: Sequence[Any]) -> Any:
         """That of what closes the sum to one, from the fluxes of all others."""
@@ -450,9 +456,8 @@ class System:
         _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
         report = ""
         if self.comm.rank == rank:
-            names = [*self.model.names, *(f"mu_{name}" for name in self.model.names)][: self.formulation.fields_per_species * self.n] + [
-                "phi"
-            ]
+            fields = [*self.model.names, *(f"mu_{name}" for name in self.model.names)]
+            names = [*fields[: self.formulation.fields_per_species * self.n], "phi"]
             values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
             report = f"worst in the equation of {names[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
         return self.comm.bcast(report, root=rank)

@@ -17,6 +17,8 @@ from .thermodynamics import factors_of
 
 ROUND_OFF = 1e-10
 """What counts as zero: a change of mu/RT across a cell, and J_i . grad c_i relative to the largest |J_i| |grad c_i| of the mesh."""
+REST = 1e-8
+"""Of the largest velocity: as little is left of a flux that vanishes."""
 LEVEL = 1e-13
 """The same for a change of c across a cell: c is exact to round-off, and traces of 1e-9 can go uphill too."""
 INSIDE = 1e-8
@@ -50,20 +52,24 @@ class UphillMap:
         gradients: Mapping[str, Array],
         fluxes: Mapping[str, Array],
         dissipation: Array,
+        means: Mapping[str, float],
     ) -> Self:
-        """From grad c_i and J_i, (m, d) by species. Collective.
+        """From grad c_i and J_i, (m, d) by species, and the mean c_i. Collective.
 
         Uniform states and states at equilibrium have no uphill cells, though what round-off leaves of their fluxes has some direction:
-        in a cell of size h, |grad c_i| h must exceed LEVEL and the drop of mu, |grad mu| h >= sigma h/|J|, ROUND_OFF.
+        in a cell of size h, |grad c_i| h must exceed LEVEL and the drop of mu, |grad mu| h >= sigma h/|J|, ROUND_OFF. A species at rest among
+        others that flow has such fluxes too: its velocity, |J_i| over the mean c_i, must exceed REST of the fastest's.
         """
         h = volumes ** (1 / next(iter(fluxes.values())).shape[1])
         driven = h * dissipation > ROUND_OFF * np.sqrt(sum(_length(J) ** 2 for J in fluxes.values()))
+        velocity = {name: _length(J) / max(means[name], np.finfo(float).tiny) for name, J in fluxes.items()}
+        fastest = max(global_max(comm, speed) for speed in velocity.values())
         product, mask = {}, {}
         for name, J in fluxes.items():
             product[name] = np.sum(J * gradients[name], axis=1)
             largest = global_max(comm, _length(J) * _length(gradients[name]))
             varies = h * _length(gradients[name]) > LEVEL
-            mask[name] = driven & varies & (product[name] > ROUND_OFF * largest)
+            mask[name] = driven & (velocity[name] > REST * fastest) & varies & (product[name] > ROUND_OFF * largest)
         return cls(comm, volumes, product, mask, fluxes, dissipation)
 
     @property

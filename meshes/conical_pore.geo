@@ -34,7 +34,7 @@ Physical Curve("pore_wall") = {4};
 Physical Curve("membrane_wall") = {3, 5};
 Physical Curve("axis") = {8};
 
-// fine within one Debye length of a wall, then growing; the far walls of the membrane's faces as the pore, since they may be charged too
+// fine within one Debye length of a wall, then growing; the membrane's faces too, which may carry charge
 Field[1] = Distance;
 Field[1].CurvesList = {3, 4, 5};
 Field[1].Sampling = Ceil(2*(reservoir + length)/fine);

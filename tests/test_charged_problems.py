@@ -92,7 +92,8 @@ def test_uphill_pore() -> None:
     row = last("uphill_pore")
     enters, leaves = through(row, "a", "b")
     assert enters == pytest.approx(leaves, rel=1e-10)
-    assert leaves[0] > 0.029
+    # .4 of the flux between plates (tests of uphill_poisson) in the limit of neutral solution, from which layers of charge take a part
+    assert 0.9 * 0.4 * 0.0733223 < leaves[0] < 1.01 * 0.4 * 0.0733223
     z = np.array([1.0, -1.0])
     work = leaves @ (np.log(0.1 / 0.8) - (np.log(0.3 / 0.4) - 1.5 * z))
     assert row["dissipation"] == pytest.approx(work, rel=1e-9)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from fem_diffusion import Boundary, Electrostatic, LatticeGas, Mesh, Problem, Species, Time, VolumeExclusion
+from fem_diffusion import Boundary, Electrostatic, LatticeGas, Mesh, Problem, Species, Stern, Time, VolumeExclusion
 from fem_diffusion.integrator import Integrator
-from fem_diffusion.newton import Converged, Newton
+from fem_diffusion.newton import Converged, Newton, NotConverged
 from fem_diffusion.parallel import global_max, global_min, global_sum
 from fem_diffusion.step import StepData
 from fem_diffusion.system import System
@@ -62,6 +62,53 @@ def test_every_jump_of_the_voltage_is_solved(ions: int, graded: bool) -> None:
                 weights_at_wall = [BULK[ions][name] * bulk * np.exp(-ION[name][0] * voltage) for name in names]
                 rest = (1 - bulk) / (1 - bulk + sum(weights_at_wall))
                 assert global_min(COMM, components[:, -1]) == pytest.approx(rest, rel=1e-9)
+
+
+def test_a_rest_that_round_off_would_lose() -> None:
+    """c_0 = 1e-21 at an electrode that gathers divalent ions: one minus the others is zero there, and so would be the mobility D c_i c_0.
+
+    Charge by the first integral, q^2 = 2 eps ln(c_0 of the bulk/c_0 of the wall).
+    """
+    ions = {"M": 0.1, "X": 0.2}
+    system = System(
+        Problem(
+            mesh=Mesh(shape="interval", size=1.0, cells=64),
+            species=[Species(name=name, initial=c, charge=z, diffusivity=1.0) for (name, c), z in zip(ions.items(), (2, -1), strict=True)],
+            free_energy=[LatticeGas(), Electrostatic(permittivity=1e-3)],
+            mobility=VolumeExclusion(),
+            boundary={"left": Boundary(potential=-25.0), "right": Boundary(potential=0.0, concentration=ions)},
+            time=Time(end=1.0, steady=True),
+        )
+    )
+    *_, last = Integrator(system).steps()
+    assert last.number == 1
+    assert global_min(COMM, system.formulation.components[:, -1]) == pytest.approx(0.7 / (0.7 + 0.1 * np.exp(50.0)), rel=1e-9)
+    assert last.charges["left"] == pytest.approx(-np.sqrt(2e-3 * np.log(0.7 + 0.1 * np.exp(50.0))), rel=1e-3)
+
+
+def test_stern_layers_alone_under_a_high_voltage() -> None:
+    """No unknown is held anywhere; the layers and their images carry opposite charges."""
+    stern = Stern(thickness=0.01, permittivity=1e-2)
+    boundary = {"left": Boundary(potential=-25.0, stern=stern), "right": Boundary(potential=0.0, stern=stern)}
+    mesh = Mesh(shape="interval", size=1.0, cells=64)
+    system = System(problem({"A": 0.2, "B": 0.2}, 1e-2, mesh=mesh, boundary=boundary))
+    *_, last = Integrator(system).steps()
+    assert global_min(COMM, system.formulation.components) > 0
+    assert last.charges["left"] == pytest.approx(-last.charges["right"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("time", "end"), [("where(t < 1.5, 0.1, 0.3)", 1.0), ("0.1*t", 2.0)])
+def test_a_steady_state_is_that_of_the_end(time: str, end: float) -> None:
+    """What depends on the time is followed through it: there is no steady state at once."""
+    reservoir = {"left": Boundary(potential=0.0, concentration={"A": time, "B": time})} if end == 1.0 else {}
+    electrode = {"right": Boundary(potential=time if end == 2.0 else 0.0)}
+    mesh = Mesh(shape="interval", size=1.0, cells=8)
+    system = System(problem({"A": 0.1, "B": 0.1}, 1e-1, mesh=mesh, boundary=reservoir | electrode, time=Time(end=end, steady=True)))
+    *_, last = Integrator(system).steps()
+    assert last.number > 1
+    phi, c = system.formulation.all_phi(), system.concentrations
+    assert global_max(COMM, phi) <= 0.1 * end + 1e-12
+    assert global_max(COMM, c) < 0.2
 
 
 # --- nearly empty, nearly full
@@ -116,7 +163,11 @@ def test_few_newton_iterations(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     solve = Newton.solve
 
     def counted(newton: Newton, guess: Array, **how: bool) -> Converged:
-        taken.append(solve(newton, guess, **how))
+        try:
+            taken.append(solve(newton, guess, **how))
+        except NotConverged as failure:
+            taken.append(failure.spent)
+            raise
         return taken[-1]
 
     monkeypatch.setattr("fem_diffusion.initial.TRACE", 1e-13)

@@ -136,7 +136,7 @@ def test_failure_says_which_field_where_and_what_value(monkeypatch: pytest.Monke
     march = integrator(tolerance=1e-2, end=20.0)
     x, fields = march.system.formulation.x[0], march.system.fields
 
-    def spoil(_: np.ndarray) -> Any:
+    def spoil(_: np.ndarray, strict: bool) -> Any:
         fields[x == 5.0, 0] = 7.0
         march.system.u.x.scatter_forward()
         raise NotConverged("spoiled")

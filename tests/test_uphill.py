@@ -21,10 +21,18 @@ COMM, SELF = MPI.COMM_WORLD, MPI.COMM_SELF
 def by_hand(volumes: Any, gradients: dict[str, Any], fluxes: dict[str, Any], dissipation: Any = 1.0) -> UphillMap:
     volumes = np.array(volumes, dtype=float)
     gradients, fluxes = ({name: np.array(v, dtype=float) for name, v in vectors.items()} for vectors in (gradients, fluxes))
-    return UphillMap.of(SELF, volumes, gradients, fluxes, np.broadcast_to(dissipation, volumes.shape))
+    return UphillMap.of(SELF, volumes, gradients, fluxes, np.broadcast_to(dissipation, volumes.shape), dict.fromkeys(fluxes, 1.0))
 
 
 # --- the map
+
+
+def test_a_species_at_rest_among_others_goes_nowhere() -> None:
+    """What round-off leaves of its flux may point uphill; a trace that moves as fast as the others does go there."""
+    g, one = np.array([[2.0]]), np.array([1.0])
+    for J, means, uphill in ((1e-9, {"A": 0.5, "B": 0.5}, 0.0), (1e-9, {"A": 0.5, "B": 1e-9}, 1.0)):
+        uphill_map = UphillMap.of(SELF, one, {"A": g, "B": g}, {"A": -g, "B": J * g}, one, means)
+        assert uphill_map.flux_fractions == {"A": 0.0, "B": uphill}
 
 
 def test_cells_by_hand() -> None:
@@ -90,10 +98,10 @@ def test_all_ranks_together() -> None:
     r, size = COMM.rank, COMM.size
     sign = 1.0 if r == size - 1 else -1.0
     g = np.array([[1.0]])
-    uphill = UphillMap.of(COMM, np.array([r + 1.0]), {"A": g}, {"A": sign * g}, np.array([1.0]))
+    uphill = UphillMap.of(COMM, np.array([r + 1.0]), {"A": g}, {"A": sign * g}, np.array([1.0]), {"A": 0.5})
     assert uphill.volume_fractions["A"] == pytest.approx(size / (size * (size + 1) / 2))
     cells = 1 if r == 0 else 0
-    sparse = UphillMap.of(COMM, np.ones(cells), {"A": g[:cells]}, {"A": g[:cells]}, np.ones(cells))
+    sparse = UphillMap.of(COMM, np.ones(cells), {"A": g[:cells]}, {"A": g[:cells]}, np.ones(cells), {"A": 0.5})
     assert sparse.flux_fractions == {"A": 1.0}
 
 

@@ -1,7 +1,7 @@
 """The discrete equations: what is unknown at each vertex, and the residual, Jacobian, energy and fluxes as UFL."""
 
 from .base import Formulation
-from .choice import FORMULATIONS, Facts, choose
+from .choice import FORMULATIONS, LINEAR, Facts, choose, is_ideal
 from .concentration_potential import ConcentrationPotential
 from .entropy import Entropy
 from .fractions import Fractions
@@ -9,6 +9,7 @@ from .model import VERTEX_RULE, Functional, Model, blocked, parts, with_constant
 
 __all__ = [
     "FORMULATIONS",
+    "LINEAR",
     "VERTEX_RULE",
     "ConcentrationPotential",
     "Entropy",
@@ -19,6 +20,7 @@ __all__ = [
     "Model",
     "blocked",
     "choose",
+    "is_ideal",
     "parts",
     "with_constants",
 ]

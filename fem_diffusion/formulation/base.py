@@ -45,6 +45,8 @@ class Formulation(ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     fields_per_species: ClassVar[int] = 1
+    dissipates: ClassVar[bool] = True
+    """Whether the discrete free energy of an isolated system falls, as the equations' own does."""
     is_consistent: ClassVar[bool] = True
     """Whether mu at the end of a step is that of the end, not one between two states."""
 

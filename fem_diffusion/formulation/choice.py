@@ -73,6 +73,9 @@ def _no_fractions(model: Model, facts: Facts) -> str | None:
     hidden = [term.label for term in model.free_energy if set(term.positive(c)) - set(term.entropy(c))]
     if hidden:
         return f"{hidden[0]} has logarithms that are not in its `entropy`"
+    entropies = [a_k for term in model.free_energy for a_k in term.entropy(c).values()]
+    if model.sizes and (len(entropies) != len(c.closed) or any(not isinstance(a_k, float) or a_k != 1.0 for a_k in entropies)):
+        return "particles of different sizes have another entropy than that of LatticeGas alone"
     if not isinstance(model.mobility, MobilityOfForces):
         return f"{model.mobility.label} does not state its fluxes by thermodynamic forces"
     if model.closed != model.mobility.closed:
@@ -103,6 +106,14 @@ def _no_entropy(model: Model, facts: Facts) -> str | None:
     if sorted(names) not in (sorted(c.closed), sorted(c.names)):
         return "not every species has exactly one entropy of mixing"
     return None
+
+
+def is_ideal(model: Model) -> bool:
+    """Whether F is an ideal entropy of mixing and what is linear in c, and so convex."""
+    c = model.composition([0.0] * len(model.names))
+    return not _has_walls(model) and all(
+        isinstance(term, LINEAR) or (term.entropy(c) and not has_excess(term, c)) for term in model.free_energy
+    )
 
 
 def _has_walls(model: Model) -> bool:

@@ -20,6 +20,7 @@ vertex is cut off while the residual vanishes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +34,7 @@ from .base import Formulation
 from .model import VERTEX_RULE, parts
 
 SHORTEST = 0.1  # of a concentration that one Newton update leaves
-TINY = float(np.finfo(float).tiny)
+TINY, ROUND_OFF = float(np.finfo(float).tiny), float(np.finfo(float).eps)
 
 
 class Entropy(Formulation):
@@ -62,9 +63,8 @@ class Entropy(Formulation):
         s = [
             s_i + (v_i - 1) if v_i != 1.0 else s_i for s_i, v_i in zip(s, self._sizes, strict=True)
         ]  # V has that constant of the lattice gas
-        return self.model.composition(
-            [ufl.exp(s_i + v_i * self._log_rest) for s_i, v_i in zip(s, self._sizes, strict=True)], **self.place_and_time
-        )
+        c = [ufl.exp(s_i + v_i * self._log_rest) for s_i, v_i in zip(s, self._sizes, strict=True)]
+        return replace(self.model.composition(c, **self.place_and_time), closing=ufl.exp(self._log_rest))
 
     def mu(self, u: Expr) -> tuple[Expr, ...]:
         return tuple(parts(u)[: self.n])
@@ -137,9 +137,9 @@ class Entropy(Formulation):
         return np.exp(_logarithms(s, self._sizes))
 
     def set_concentrations(self, c: np.ndarray) -> None:
-        """Raises nothing: a fraction that is not positive becomes the smallest number that has a logarithm."""
+        """Raises nothing: a fraction that is not positive becomes the smallest number that has a logarithm, and no rest what round-off leaves."""
         s = np.log(np.maximum(c, TINY))
-        s += 1.0 if not self.model.closed else -self._sizes * np.log(np.maximum(self.model.rest(c)[:, None], TINY))
+        s += 1.0 if not self.model.closed else -self._sizes * np.log(np.maximum(self.model.rest(c)[:, None], ROUND_OFF))
         phi = 0.0 if self.phi_row is None else self.fields[:, self.phi_row]
         self.fields[:, : self.n] = s + self.external_potential(self.x, float(self.time.value), phi).T
         self.changed()

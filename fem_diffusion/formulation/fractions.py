@@ -8,8 +8,8 @@ sum_k a_k x_k ln x_k + f_ex
     d_i = a_i grad x_i - x_i sum_k a_k grad x_k + x_i (grad mu_i^ex - sum_j x_j grad mu_j^ex)      fractions that close to one
     d_i = a_i grad c_i + c_i grad mu_i^ex                                                       independent concentrations
 
-so d_i = grad x_i in an ideal mixture, of particles of any size. Exactly zero fractions are legal; nothing is clipped. Strong drift into unresolved layers violates the
-bounds (measured on double layers): entropy coordinates do not.
+so d_i = grad x_i in an ideal mixture, of particles of any size (in a LatticeGas alone). Exactly zero fractions are legal; nothing is clipped.
+Strong drift into unresolved layers violates the bounds (measured on double layers): entropy coordinates do not.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Fractions(Formulation):
 
     name = "fractions"
     description = "fractions, lumped P1"
+    dissipates = False  # d is not a gradient of the discrete mu: near an equilibrium in a field F may rise by the error in space
 
     @property
     def mass_rows(self) -> slice:

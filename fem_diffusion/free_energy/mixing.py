@@ -107,12 +107,12 @@ class PairInteraction(Term):
         return by_pair(self, given, components)
 
     def _hessian(self, c: Composition) -> np.ndarray:
-        """d^2 f/dc_i dc_j in the independent fractions, by x_0 = 1 - sum c."""
+        """d^2 f/dc_i dc_j in the independent fractions, by x_0 = 1 - sum_i v_i c_i."""
         components = list(c.closed)
         chi = np.zeros((len(components), len(components)))
         for (k, l), value in self.pairs(c).items():
             chi[components.index(k), components.index(l)] = chi[components.index(l), components.index(k)] = float(value)
-        to_components = np.vstack([np.eye(len(c)), -np.ones(len(c))])
+        to_components = np.vstack([np.eye(len(c)), -np.array(c.sizes or (1.0,) * len(c))])
         return to_components.T @ chi @ to_components
 
     def check_species(self, c: Composition) -> None:

@@ -91,11 +91,7 @@ class MobilityOfForces(Mobility):
             crowding = total(v_i * d_i for v_i, d_i in zip(sizes(c), d, strict=True))
             d = [d_i + v_i * c_i / c.rest * crowding for v_i, c_i, d_i in zip(sizes(c), c, d, strict=True)]
         elif self.closed and not closed:
-            d = (
-                forces(c, [d_i / c_i for c_i, d_i in zip(c, d, strict=True)], True)
-                if c.sizes
-                else [d_i - c_i * total(d) for c_i, d_i in zip(c, d, strict=True)]
-            )
+            d = [d_i - c_i * total(d) for c_i, d_i in zip(c, d, strict=True)]
         return self.fluxes_of(c, d)
 
     def flux(self, c: Composition, gradients: Sequence[Expr]) -> list[Expr]:

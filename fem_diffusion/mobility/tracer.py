@@ -48,7 +48,7 @@ class MobilityOfSpecies(MobilityOfForces):
 class Fick(MobilityOfSpecies):
     """L_ij = D_i c_i delta_ij: every species diffuses on its own, J_i = -D_i d_i with d_i = c_i grad mu_i.
 
-    Where the entropy closes the fractions to one, J_i = -D_i (d_i + c_i/c_0 sum_j d_j): crowding drives it out of where the rest c_0 is
+    Where the entropy closes the fractions to one, J_i = -D_i (d_i + v_i c_i/c_0 sum_j v_j d_j): crowding drives it out of where the rest c_0 is
     rare (Kilic, Bazant & Ajdari, Phys. Rev. E 75 (2007) 021503, for ions and voids).
     """
 

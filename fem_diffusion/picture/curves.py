@@ -130,6 +130,9 @@ def _widen(axes: Axes, values: Array) -> None:
 
 def _draw_nyquist(axes: Axes, Z: Array, aspect: float, unit: str) -> None:
     """Both axes in the same scale. Where -Im Z rises without end (a capacitance), it is cut where it leaves the arcs far behind."""
+    Z = Z[Z.real != 0.0]  # known to round-off only
+    if not len(Z):
+        return
     real, power = _scaled(Z.real)
     imaginary = -Z.imag * (real[0] / Z.real[0])
     left, right = min(0.0, float(real.min())), float(real.max())
