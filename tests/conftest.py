@@ -22,9 +22,23 @@ def pytest_configure(config: pytest.Config) -> None:
             reporter._tw._file = open(os.devnull, "w")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-case", action="store_true", help="on three and more ranks too, all parameters of every test")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if COMM.size > 1:
         items[:] = [item for item in items if item.get_closest_marker("serial") is None]
+    if COMM.size > 2 and not config.getoption("--every-case"):
+        items[:] = _first_and_last(items)
+
+
+def _first_and_last(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Every test with its first and last parameters: the others run on one and two ranks, where they take half of the time."""
+    cases: dict[tuple[str, str], list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault((str(item.path), getattr(item, "originalname", item.name)), []).append(item)
+    return [item for of_one in cases.values() for item in dict.fromkeys((of_one[0], of_one[-1]))]
 
 
 @pytest.hookimpl(wrapper=True)
