@@ -21,6 +21,7 @@ from .parallel import global_max, global_min, global_sum
 from .system import System
 
 CELLS_PER_LAYER = 2
+THINNEST = 1e-3  # of the Debye length
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,12 @@ def warnings(system: System) -> list[str]:
     metre = " m" if system.given.dimensional else ""
     for name, (bulk, phi) in _walls(system, _bulks(system)).items():
         height, layer = wall_height(system.geometry, name), bulk.electrolyte.layer_thickness(phi)
-        if height > layer / CELLS_PER_LAYER:
+        if layer < THINNEST * bulk.electrolyte.debye_length:
+            found.append(
+                f"[boundary.{name}]: at {phi:.3g} RT/F point ions crowd without bound, in a layer that no mesh resolves: take kind = 'LatticeGas' "
+                "with a site_concentration, put a stern layer before the electrode, or check the potential's unit"
+            )
+        elif height > layer / CELLS_PER_LAYER:
             across, wanted, debye = (
                 f"{length * scales.length:.2g}{metre}" for length in (height, layer / CELLS_PER_LAYER, bulk.electrolyte.debye_length)
             )

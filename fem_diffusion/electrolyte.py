@@ -98,6 +98,7 @@ class Electrolyte:
             width = np.exp(log_c_0) + v**2 @ c
             rate += v[:, None] * c * ((v * z) @ c / width)
         with np.errstate(divide="ignore", invalid="ignore"):  # the first potentials may have no charge that counts
+            with np.errstate(over="ignore"):  # of a density that vanishes
             lengths = np.abs((z @ c) / (z @ rate) * self.permittivity / self.surface_charge(phis))
         return float(np.nanmin([self.debye_length, *lengths]))
 

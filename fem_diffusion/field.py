@@ -14,7 +14,7 @@ from ufl.core.expr import Expr
 
 from .errors import InputError
 from .expression import Expression
-from .units import Quantity, Scales, Value, is_number, is_quantity
+from .units import Quantity, Scales, Value, is_number, is_number_with_name, is_quantity
 
 Noise = Callable[[np.ndarray], np.ndarray]
 
@@ -80,7 +80,7 @@ class FieldOf:
     def parse(self, given: Any) -> Field:
         if isinstance(given, Field):
             return given
-        if isinstance(given, str) and not is_quantity(given):
+        if isinstance(given, str) and not is_quantity(given) and not is_number_with_name(given):
             expression = Expression(given)
             if expression.depends_on or not is_number(given):
                 return Field(expression, self.unit)

@@ -99,6 +99,11 @@ class Integrator:
         self._dt = self._first_step(rate)
 
     @property
+    def through_time(self) -> str | None:
+        """Why the steady state that is asked for is not sought at once, a phrase, or None."""
+        return self._direct.obstacle if self.settings.steady else None
+
+    @property
     def energy(self) -> float:
         return self._energy
 

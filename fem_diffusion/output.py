@@ -57,8 +57,10 @@ class Output:
             unknowns = (
                 f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
             )
-            self.log(unknowns)
-            print(unknowns)
+            through_time = integrator.through_time
+            for line in (unknowns, *([f"to the steady state through time: {through_time}"] if through_time else [])):
+                self.log(line)
+                print(line)
             for warning in warnings:
                 self.log(f"warning: {warning}")
                 print(f"warning: {warning}", file=sys.stderr)

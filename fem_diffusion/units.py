@@ -144,6 +144,12 @@ def is_quantity(text: str) -> bool:
     return True
 
 
+def is_number_with_name(text: str) -> bool:
+    """Whether the text is a number followed by one word, which is meant to be a unit."""
+    match = _NUMBER_AND_UNIT.fullmatch(text)
+    return match is not None and match[2].isalpha()
+
+
 def is_number(text: str) -> bool:
     """Whether the text is a plain number."""
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mpi4py import MPI
 
+from fem_diffusion.boundary import Boundary
 from fem_diffusion.charges import charge_warnings
 from fem_diffusion.check import check
 from fem_diffusion.errors import InputError
@@ -469,3 +470,9 @@ def test_check_says_it(folder: Path) -> None:
     assert any("973 thermal volts" in warning for warning in report.warnings)
     mean, unit = report.numbers["mean of Na"]
     assert mean == pytest.approx(100.0, rel=1e-12) and unit == "mol/m^3"
+
+
+@pytest.mark.serial
+def test_a_mistyped_unit_is_no_expression() -> None:
+    with pytest.raises(InputError, match=r"potential = '10 mv': 'mv' is not defined"):
+        Boundary(potential="10 mv")

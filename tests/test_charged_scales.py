@@ -166,6 +166,8 @@ def test_coarse_mesh() -> None:
     (warning,) = slab(50, surface_charge=sigma).warnings
     assert f"at 6 RT/F the charge changes over 2 x {needed:.2g}" in warning
     assert slab(int(1 / needed) + 1, surface_charge=sigma).warnings == []
+    (warning,) = slab(50, potential=31.0).warnings
+    assert "at 30 RT/F point ions crowd without bound" in warning
 
 
 def test_blocking_cell_has_no_reservoir() -> None:
