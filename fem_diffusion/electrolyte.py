@@ -97,8 +97,8 @@ class Electrolyte:
             v = self.sizes
             width = np.exp(log_c_0) + v**2 @ c
             rate += v[:, None] * c * ((v * z) @ c / width)
-        with np.errstate(divide="ignore", invalid="ignore"):  # the first potentials may have no charge that counts
-            with np.errstate(over="ignore"):  # of a density that vanishes
+        # the first potentials may have no charge that counts, and the last ones none of the co-ions
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             lengths = np.abs((z @ c) / (z @ rate) * self.permittivity / self.surface_charge(phis))
         return float(np.nanmin([self.debye_length, *lengths]))
 

@@ -74,6 +74,7 @@ def test_integrals_of_polynomials(cell_type: str) -> None:
             assert total(fem.Constant(g.mesh, 1.0) * g.on(name, metadata)) == pytest.approx(area, rel=1e-13, abs=1e-14)
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("cell_type", ["simplex", "tensor"])
 def test_the_axis_has_volume(cell_type: str) -> None:
     """The vertex rule gives each vertex exactly int phi_i 2 pi r dx: on the axis too, where r is zero."""

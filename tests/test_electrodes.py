@@ -434,6 +434,7 @@ def test_imposed_flux() -> None:
     assert_second_order(anion, exact.sol(0.0)[1], 2e-5)
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("field", [None, "0.7 + 2*x"], ids=["alone", "in an external field"])
 def test_anions_react_as_cations_do(field: str | None) -> None:
     """The mirror image in the charge; an external potential moves the ions, and is no part of the affinity: at the reference all is at rest."""

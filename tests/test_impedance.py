@@ -85,6 +85,7 @@ def test_a_blocking_cell(folder: Path, model: str) -> None:
     assert max(abs(Y["left"] + Y["right"]) / abs(Y["left"]) for Y in found) < 1e-8
 
 
+@pytest.mark.short
 def test_stern_layers_are_in_series(folder: Path) -> None:
     """Each adds 1/(i omega C_S), C_S = permittivity/thickness, whatever lies between."""
     stern = "{ thickness = 0.05, permittivity = 4e-3 }"

@@ -28,6 +28,7 @@ def current(voltage: str, charge: str) -> float:
     return -row["current_left"]
 
 
+@pytest.mark.short
 def test_an_uncharged_pore_conducts_as_the_solution_in_it() -> None:
     """A truncated cone, with the access resistance of a hole of radius a on either side (J.E. Hall, J. Gen. Physiol. 66 (1975) 531)."""
     diffusivities, c = np.array([1.957e-9, 2.032e-9]), 30.0

@@ -99,6 +99,7 @@ CASES = {
 }
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("name", CASES)
 def test_same_solution_as_factors(name: str, options: Callable[..., None]) -> None:
     """To 1e-8 in every unknown, with at most two more or fewer of Newton's iterations and at most twelve for a linear system."""

@@ -145,6 +145,7 @@ def test_donnan_potential(folder: Path) -> None:
 # --- dielectrics
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("formulation", ["entropy", "fractions"])
 def test_slab_in_series_with_a_double_layer(folder: Path, formulation: str) -> None:
     """An electrode at V behind a slab of capacitance C = eps_1/d, before the diffuse layer of Gouy and Chapman:
@@ -211,6 +212,7 @@ def test_charge_in_a_dielectric(folder: Path) -> None:
 # --- surfaces inside the domain
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_surface_charge_inside(folder: Path, dimension: int) -> None:
     """eps_1 (p - V)/d_1 + eps_2 p/d_2 = sigma: the jump of eps dphi/dx at a charged surface between two dielectrics, exact for linear elements."""

@@ -41,6 +41,7 @@ def jump(ions: int, bulk: float, voltage: float, graded: bool) -> System:
     return System(problem(c, 1e-4, mesh=mesh, boundary=boundary))
 
 
+@pytest.mark.short
 @pytest.mark.parametrize(("ions", "graded"), product((2, 3), (False, True)))
 def test_every_jump_of_the_voltage_is_solved(ions: int, graded: bool) -> None:
     """Four steps (the last one to the steady state) at three densities and two voltages, on a mesh that resolves the layer and one that does not."""
@@ -64,6 +65,7 @@ def test_every_jump_of_the_voltage_is_solved(ions: int, graded: bool) -> None:
                 assert global_min(COMM, components[:, -1]) == pytest.approx(rest, rel=1e-9)
 
 
+@pytest.mark.short
 def test_a_rest_that_round_off_would_lose() -> None:
     """c_0 = 1e-21 at an electrode that gathers divalent ions: one minus the others is zero there, and so would be the mobility D c_i c_0.
 

@@ -131,6 +131,7 @@ def test_reversal_of_the_references() -> None:
 # --- steady currents
 
 
+@pytest.mark.short
 @pytest.mark.parametrize("problem", [constant_forces, own_field])
 @pytest.mark.parametrize("model", MODELS)
 def test_steady_fluxes(problem: Callable[[str, int], Problem], model: str) -> None:
