@@ -1,4 +1,4 @@
-"""From a state that solves some equations to one that solves others: what is tried where Newton's method alone does not converge.
+"""From a state that solves some equations to one that solves others: from where Newton's method starts, and what is tried where it fails.
 
 The equations of a step (or of a steady state) between electrodes at tens of thermal volts have one solution and many ways to miss it. In this
 order:
@@ -6,11 +6,14 @@ order:
 1. Newton's method with updates that are followed in concentrations (`Entropy.limit`),
 2. with full updates, which near a steady state reach further,
 3. with boundary values that move from those of the start to those of the end: by 2.5 thermal volts first, then by as much as converges.
+
+Beside nearly empty or full regions it starts from the predictor; where a region has emptied at once, it starts a second time from there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +21,7 @@ import numpy as np
 from .formulation import Entropy
 from .newton import NOTHING, Converged, NotConverged
 from .parallel import global_max
+from .predictor import ROUGH, Predictor
 from .step import StepData
 
 if TYPE_CHECKING:
@@ -32,11 +36,38 @@ MOST_ITERATIONS = 600
 class Continuation:
     """Solves the equations that a system's constants and boundary values hold."""
 
-    def __init__(self, system: System) -> None:
-        self._system = system
+    def __init__(self, system: System, predictor: Predictor | None) -> None:
+        self._system, self._predictor = system, predictor
 
-    def solve(self, step: StepData, guess: np.ndarray) -> Converged:
-        """The solution, left in u, for a step whose data are in place. Raises NotConverged, of the first try, if all fail."""
+    def solve(self, step: StepData) -> Converged:
+        """The solution of a step, left in u. Raises NotConverged, of the first try, if all fail."""
+        system, predictor = self._system, self._predictor
+        if predictor is not None:
+            system.set_values(step.values)
+            system.formulation.at_time(step.time)
+            predictor.remember()
+        system.prepare(system.formulation, system.conditions, step)
+        if predictor is None or step.weights[0] == 0:
+            return self._first_of(step, step.guess)
+        predicted = predictor.guess(step) if predictor.is_needed and system.defect(step.guess) > ROUGH else None
+        result = self._first_of(step, step.guess if predicted is None else predicted)
+        return result + self._second_try(predictor, step) if predicted is None and predictor.has_locked() else result
+
+    def _second_try(self, predictor: Predictor, step: StepData) -> Converged:
+        """A step that has emptied a region at once, which may be a locked state and no solution, from the predictor."""
+        system = self._system
+        values = system.values()
+        rough = predictor.guess(step)
+        if rough is not None:
+            with suppress(NotConverged):  # then the first solution stands, unless it is frozen
+                return system.newton.solve(rough)
+        system.set_values(values)
+        if predictor.is_frozen():
+            raise NotConverged("a region has emptied at once, which may be a locked state and no solution")
+        return NOTHING
+
+    def _first_of(self, step: StepData, guess: np.ndarray) -> Converged:
+        """The first attempt that converges."""
         first: NotConverged | None = None
         spent = NOTHING
         for attempt in self._attempts(step, guess):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,13 +24,13 @@ from .formulation import LINEAR, VERTEX_RULE, ConcentrationPotential, Entropy, F
 from .free_energy import Electrostatic, SternLayer, SurfaceCharge, Term, WallEnergy
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
-from .newton import NOTHING, Converged, Newton, Norms, NotConverged
+from .newton import Converged, Newton, Norms, NotConverged
 from .operators import AssembledOperators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
 from .poisson import Poisson
 from .preconditioner import choose as choose_linear_solver
-from .predictor import ROUGH, Predictor, may_predict
+from .predictor import Predictor, may_predict
 from .problem import Problem
 from .state import Composition
 from .step import StepData
@@ -71,7 +70,7 @@ class System:
         )
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
-        self.continuation = Continuation(self)
+        self.continuation = Continuation(self, self.predictor)
         self.cells = Cells(self.formulation)
         self._energy = compile_form(self.formulation.free_energy())
 
@@ -262,39 +261,14 @@ class System:
 
     def solve_step(self, step: StepData) -> Converged:
         """Solve a step, leaving it in u. Raises NotConverged with the place of the worst residual."""
-        formulation, predictor = self.formulation, self.predictor
-        self.set_values(step.values, formulation.u_old)
-        if predictor is not None:
-            self.set_values(step.values)
-            formulation.at_time(step.time)
-            predictor.remember()
-        self.prepare(formulation, self.conditions, step)
-        guess, predicted = step.guess, False
-        if predictor is not None and step.weights[0] and predictor.is_needed and self._defect(guess) > ROUGH:
-            rough = predictor.guess(step)
-            guess, predicted = (guess, False) if rough is None else (rough, True)
+        self.set_values(step.values, self.formulation.u_old)
         try:
-            result = self.continuation.solve(step, guess)
-            if predictor is not None and step.weights[0] and not predicted and predictor.has_locked():
-                result = result + self._second_try(predictor, step)
-            return result
+            return self.continuation.solve(step)
         except NotConverged as error:
             raise NotConverged(f"{error}; {self._worst_place()}") from None
 
-    def _second_try(self, predictor: Predictor, step: StepData) -> Converged:
-        """A step that has emptied a region at once, which may be a locked state and no solution, from the predictor."""
-        values = self.values()
-        rough = predictor.guess(step)
-        if rough is not None:
-            with suppress(NotConverged):  # then the first solution stands, unless it is frozen
-                return self.newton.solve(rough)
-        self.set_values(values)
-        if predictor.is_frozen():
-            raise NotConverged("a region has emptied at once, which may be a locked state and no solution")
-        return NOTHING
-
-    def _defect(self, values: np.ndarray) -> float:
-        """The largest root-mean-square residual of the unknowns (owned, flat), per volume."""
+    def defect(self, values: np.ndarray) -> float:
+        """The largest root-mean-square residual of the unknowns (owned, flat), per volume; they are left in u."""
         self.set_values(values)
         defect = self._balance()
         defect[self.conditions.held] = 0.0
