@@ -189,6 +189,7 @@ class Sweep:
         finally:
             if self.comm.rank == 0:
                 self._finish(outcome, clock.perf_counter() - started)
+        self.comm.Barrier()  # no rank returns before the files are there
         return failures
 
     def _solve(self, index: tuple[int, ...]) -> dict[str, str]:
