@@ -69,6 +69,7 @@ class Formulation(ABC):
         self.energy = Functional(model, geometry, self.space, self.c, self.phi, ratio)
         self.lumped = geometry.dx(VERTEX_RULE)
         self.dx = geometry.dx(self._flux_rule())
+        self._region_weights: dict[str, np.ndarray] = {}
 
     def _flux_rule(self) -> dict[str, Any]:
         return {"quadrature_degree": max(self.model.mobility.quadrature_degree, gradient_degree(self.geometry.mesh))}
@@ -271,7 +272,9 @@ class Formulation(ABC):
         if region not in regions:
             legal = did_you_mean(region, regions) or "; it names none: give its surfaces (3D: volumes) physical names in gmsh"
             raise InputError(f"there is no region '{region}' in the mesh{legal}")
-        return self.assembled(ufl.TestFunction(self.scalar_space) * self.lumped(regions[region]))
+        if region not in self._region_weights:  # asked for whenever the values of a boundary are set
+            self._region_weights[region] = self.assembled(ufl.TestFunction(self.scalar_space) * self.lumped(regions[region]))
+        return self._region_weights[region]
 
     def assembled(self, form: Any) -> np.ndarray:
         """A form's vector at the owned vertices."""

@@ -153,7 +153,7 @@ class Functional:
         ratio: Expr,
     ) -> None:
         mesh = geometry.mesh
-        self._model, self._composition, self._phi = model, composition, phi
+        self._composition, self._phi = composition, phi
         self._at = fem.Function(space)  # stands for the state in the variation; replaced by any expression
         n = len(model.names)
         q = parts(ufl.TestFunction(space))
