@@ -403,10 +403,9 @@ class System:
         if self.model.balance is not None:
             gradients[self.model.balance] = -np.sum(list(gradients.values()), axis=0)
             fluxes[self.model.balance] = self.balance_flux(list(fluxes.values()))
-        amounts, whole = self.masses(), float(global_sum(self.comm, self.volume.sum()))
-        means = {name: float(amount) / whole for name, amount in zip(self.model.names, amounts, strict=True)}
-        if self.model.balance is not None:
-            means[self.model.balance] = 1.0 - float(sum(means.values()))
+        c = self.formulation.components if self.model.balance is not None else self.concentrations
+        amounts = np.asarray(global_sum(self.comm, self.volume @ np.abs(c))) / float(global_sum(self.comm, self.volume.sum()))
+        means = {name: float(amount) for name, amount in zip(gradients, amounts, strict=True)}
         return UphillMap.of(self.comm, self.cells.volumes, gradients, fluxes, self.cells.dissipation_density(), means)
 
     def balance_flux(self, fluxes: Sequence[Any]) -> Any:

@@ -54,11 +54,11 @@ class UphillMap:
         dissipation: Array,
         means: Mapping[str, float],
     ) -> Self:
-        """From grad c_i and J_i, (m, d) by species, and the mean c_i. Collective.
+        """From grad c_i and J_i, (m, d) by species, and the mean |c_i| (order parameters may have mean zero). Collective.
 
         Uniform states and states at equilibrium have no uphill cells, though what round-off leaves of their fluxes has some direction:
         in a cell of size h, |grad c_i| h must exceed LEVEL and the drop of mu, |grad mu| h >= sigma h/|J|, ROUND_OFF. A species at rest among
-        others that flow has such fluxes too: its velocity, |J_i| over the mean c_i, must exceed REST of the fastest's.
+        others that flow has such fluxes too: its velocity, |J_i| over the mean |c_i|, must exceed REST of the fastest's.
         """
         h = volumes ** (1 / next(iter(fluxes.values())).shape[1])
         driven = h * dissipation > ROUND_OFF * np.sqrt(sum(_length(J) ** 2 for J in fluxes.values()))
