@@ -6,8 +6,8 @@ import math
 from itertools import combinations, product
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.stats import qmc
 
 from .errors import InputError
 from .mobility import Mobility
@@ -88,7 +88,7 @@ def _cube(n: int, count: int) -> Array:
         return np.empty((0, n))
     if n == 1:
         return np.linspace(0.0, 1.0, count)[:, None]
-    return np.asarray(qmc.Sobol(n, scramble=False).random_base2(math.ceil(math.log2(count)))[:count])
+    return np.asarray(scipy.stats.qmc.Sobol(n, scramble=False).random_base2(math.ceil(math.log2(count)))[:count])
 
 
 def _shown(names: tuple[str, ...], c: Array) -> str:

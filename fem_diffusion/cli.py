@@ -9,7 +9,7 @@ import time as clock
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 import typer
@@ -18,7 +18,6 @@ from petsc4py import PETSc
 from rich.console import Console
 from rich.table import Table
 
-from . import phase_diagram, ternary_diagram
 from .check import check as check_system
 from .check import in_problem_units
 from .errors import InputError, StepFailed
@@ -33,6 +32,9 @@ from .system import System
 from .thermodynamics import BinaryThermodynamics, MulticomponentThermodynamics, PhaseDiagram, TernaryPhaseDiagram
 from .units import Quantity
 from .uphill import inside
+
+if TYPE_CHECKING:
+    from .phase_diagram import Labels  # drawing modules are loaded where a picture is drawn: matplotlib takes a third of a second
 
 BAD_INPUT, FAILED, INTERRUPTED = 2, 3, 130
 
@@ -232,7 +234,13 @@ def _binary(system: System, mean: float) -> tuple[Numbers, SavePicture]:
     numbers = in_problem_units(binary, system)
     if system.given.temperature is not None and binary.critical_temperature_ratio is not None:
         numbers["critical_temperature"] = (binary.critical_temperature_ratio * system.scales.temperature, "K")
-    return numbers, lambda path: phase_diagram.save(path, binary, PhaseDiagram.of(terms, composition), _labels(system))
+
+    def save(path: Path) -> None:
+        from . import phase_diagram
+
+        phase_diagram.save(path, binary, PhaseDiagram.of(terms, composition), _labels(system))
+
+    return numbers, save
 
 
 def _multicomponent(system: System, means: Any) -> tuple[Numbers, SavePicture | None]:
@@ -245,8 +253,13 @@ def _multicomponent(system: System, means: Any) -> tuple[Numbers, SavePicture | 
     in_units = {
         key: (_times(value, factor(state.UNITS[key])), state.UNITS[key]) if dimensional else (value, "") for key, value in numbers.items()
     }
-    save = None if system.n > 2 else lambda path: ternary_diagram.save(path, state, TernaryPhaseDiagram.of(terms, composition))
-    return in_units, save
+
+    def save(path: Path) -> None:
+        from . import ternary_diagram
+
+        ternary_diagram.save(path, state, TernaryPhaseDiagram.of(terms, composition))
+
+    return in_units, save if system.n == 2 else None
 
 
 def _times(value: Any, factor: float) -> Any:
@@ -292,22 +305,24 @@ def _end_together(error: Exception, code: int) -> None:
     raise typer.Exit(code)
 
 
-def _labels(system: System) -> phase_diagram.Labels:
+def _labels(system: System) -> Labels:
     """Axes in the problem's units."""
-    axis, factor = phase_diagram.Axis, system.scales.factor
+    from .phase_diagram import Axis, Labels
+
+    factor = system.scales.factor
     composition = f"fraction of {system.model.names[0]}"
     if not system.given.dimensional:
-        return phase_diagram.Labels(composition)
+        return Labels(composition)
     temperature = (
-        axis("temperature (K)", system.scales.temperature) if system.given.temperature is not None else axis("temperature $T/T_0$")
+        Axis("temperature (K)", system.scales.temperature) if system.given.temperature is not None else Axis("temperature $T/T_0$")
     )
-    return phase_diagram.Labels(
+    return Labels(
         composition,
-        energy=axis("free energy $f$ (J/m³)", factor("J/m^3")),
+        energy=Axis("free energy $f$ (J/m³)", factor("J/m^3")),
         temperature=temperature,
-        wavenumber=axis("wavenumber $k$ (1/nm)", factor("1/m") * 1e-9),
-        rate=axis(r"growth rate $\omega$ (1/s)", factor("1/s")),
-        wavelength=axis("nm", factor("m") * 1e9),
+        wavenumber=Axis("wavenumber $k$ (1/nm)", factor("1/m") * 1e-9),
+        rate=Axis(r"growth rate $\omega$ (1/s)", factor("1/s")),
+        wavelength=Axis("nm", factor("m") * 1e9),
     )
 
 

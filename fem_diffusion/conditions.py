@@ -55,6 +55,15 @@ class Conditions:
             marked[reservoir.owned(formulation.vertices), reservoir.component] = True
         return marked
 
+    def held_values(self) -> np.ndarray:
+        """What they are fixed at, (owned vertices, block); zero where they are not."""
+        formulation = self._formulation
+        values = np.zeros((formulation.vertices, formulation.block))
+        for reservoir in (*self._reservoirs, *self._dielectrics):
+            owned = reservoir.owned(formulation.vertices)
+            values[owned, reservoir.component] = reservoir.g.x.array[owned]
+        return values
+
     @property
     def open_rows(self) -> np.ndarray:
         """Which mass balances are left open, because their unknown is fixed, (owned vertices, n)."""

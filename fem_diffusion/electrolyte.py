@@ -9,9 +9,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.constants import Boltzmann, elementary_charge
-from scipy.optimize import brentq
 
 from .formulation.entropy import log_rest
 
@@ -74,13 +74,15 @@ class Electrolyte:
         sigma, limit = surface_charge, math.copysign(HIGHEST, surface_charge)
         if sigma == 0 or abs(float(self.surface_charge(limit)[0])) < abs(sigma):
             return 0.0 if sigma == 0 else limit
-        return float(brentq(lambda phi: float(self.surface_charge(phi)[0]) - sigma, *sorted((0.0, limit))))
+        return float(scipy.optimize.brentq(lambda phi: float(self.surface_charge(phi)[0]) - sigma, *sorted((0.0, limit))))
 
     def behind_stern_layer(self, voltage: float, capacitance: float) -> float:
         """The part of an electrode's potential that is left for the ions: C (V - phi) = sigma(phi)"""
         if voltage == 0:
             return 0.0
-        return float(brentq(lambda phi: capacitance * (voltage - phi) - float(self.surface_charge(phi)[0]), *sorted((0.0, voltage))))
+        return float(
+            scipy.optimize.brentq(lambda phi: capacitance * (voltage - phi) - float(self.surface_charge(phi)[0]), *sorted((0.0, voltage)))
+        )
 
     def layer_thickness(self, phi: float) -> float:
         """The shortest length over which the density of charge changes by a factor e before a wall at phi: min |rho/(d rho/dx)|.

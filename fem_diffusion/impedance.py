@@ -34,7 +34,6 @@ from .integrator import Integrator
 from .operators import compile_form
 from .output import make_folder, versions
 from .parallel import global_max, on_root
-from .picture import save_impedance
 from .problem import Problem
 from .run import steps
 from .steady import in_time
@@ -257,6 +256,8 @@ def spectrum(
         }
         (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n")
         ohm = {1: "Ω m²", 2: "Ω m", 3: "Ω"}[d] if problem.dimensional else ""
+        from .picture import save_impedance
+
         save_impedance(folder / "impedance.png", table["frequency"], Z, problem.title, "Hz" if problem.dimensional else "", ohm)
 
     on_root(comm, write)

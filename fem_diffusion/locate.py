@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import basix
@@ -44,7 +45,10 @@ class Locator:
     def __init__(self, system: System) -> None:
         self._comm, self._mesh, self._is_matter = system.comm, system.geometry.mesh, system.geometry.is_matter
         self._dimension, self._vertices = system.geometry.dimension, system.formulation.space.dofmap.list
-        self._tree: Any = geo.bb_tree(self._mesh, self._mesh.topology.dim)
+
+    @cached_property
+    def _tree(self) -> Any:
+        return geo.bb_tree(self._mesh, self._mesh.topology.dim)
 
     def place(self, at: np.ndarray) -> Place | None:
         """The point (d,) or (3,); None where it lies outside the mesh. Collective."""

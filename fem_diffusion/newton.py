@@ -178,11 +178,24 @@ class Newton:
                  residual; a steady state has no such bound: where hardly anything can move, a potential may be wrong by 20 RT at no residual.
         """
         self._limit, self._strict = self._limits if limited else None, strict
+        spent = NOTHING
+        while True:
+            reason, taken = self._try(values)
+            spent = spent + taken
+            if reason >= 0:
+                self.operators.residual(self._x, self._r)
+                return spent
+            self._discard()  # a failed factorisation would fail every later solve
+            if reason != PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE or not self.linear.renew():
+                raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent)
+
+    def _try(self, values: np.ndarray) -> tuple[int, Converged]:
+        """PETSc's reason to stop, and the iterations until then."""
         if self.snes is None:
             self._build()
         snes = self.snes
         assert snes is not None
-        self._x.array_w[:] = values
+        self._x.array_w[:] = self.operators.unknowns(values)
         try:
             snes.solve(None, self._x)
         except PETSc.Error as error:
@@ -192,12 +205,7 @@ class Newton:
             raise NotConverged(str(error)) from None
         finally:
             self._withdraw_options()
-        reason, spent = snes.getConvergedReason(), Converged(snes.getIterationNumber(), snes.getLinearSolveIterations())
-        if reason < 0:
-            self._discard()  # a failed factorisation would fail every later solve
-            raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent)
-        self.operators.residual(self._x, self._r)
-        return spent
+        return snes.getConvergedReason(), Converged(snes.getIterationNumber(), snes.getLinearSolveIterations())
 
     def _discard(self) -> None:
         """Free the solver at once: on several ranks petsc4py would keep it, with its factors, until the end."""

@@ -52,11 +52,15 @@ class Operators(Protocol):
     A matrix-free or vertex-wise evaluation replaces the assembled one by offering the same.
     """
 
+    block: int
     jacobian_matrix: PETSc.Mat
     preconditioner_matrix: PETSc.Mat
 
+    def unknowns(self, values: np.ndarray) -> np.ndarray:
+        """x of the owned unknowns of the formulation (flat): all of them, or those that the others follow from."""
+
     def residual(self, x: PETSc.Vec, r: PETSc.Vec) -> None:
-        """r = R(x), with x - g in the rows of fixed unknowns."""
+        """r = R(x), with x - g in the rows of fixed unknowns; the formulation's u is left at x."""
 
     def jacobian(self, x: PETSc.Vec) -> None:
         """Update jacobian_matrix and preconditioner_matrix to x."""
@@ -81,12 +85,15 @@ class AssembledOperators:
         dofmap = u.function_space.dofmap
         self._owned = dofmap.index_map.size_local * dofmap.index_map_bs
         self._global = dofmap.index_map.size_global * dofmap.index_map_bs
-        self._block_size = dofmap.index_map_bs
+        self.block = dofmap.index_map_bs
         self._r = la.vector(dofmap.index_map, dofmap.index_map_bs)
         self.jacobian_matrix = self.preconditioner_matrix = fem_petsc.create_matrix(self._jacobian)
 
     def vector(self) -> PETSc.Vec:
-        return PETSc.Vec().createMPI((self._owned, self._global), bsize=self._block_size, comm=self.u.function_space.mesh.comm)
+        return PETSc.Vec().createMPI((self._owned, self._global), bsize=self.block, comm=self.u.function_space.mesh.comm)
+
+    def unknowns(self, values: np.ndarray) -> np.ndarray:
+        return values
 
     def _to_u(self, x: PETSc.Vec) -> None:
         self.u.x.array[: self._owned] = x.array_r

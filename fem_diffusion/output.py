@@ -25,9 +25,9 @@ from .mesh import statistics
 from .mobility import Darken
 from .parallel import global_max, on_root
 from .paraview import FieldSeries
-from .picture import Uphill, summary
 from .problem import Problem
 from .system import System
+from .uphill import Uphill
 
 
 class Output:
@@ -153,6 +153,8 @@ class Output:
         self._write_outcome(outcome, wall)
         dimensional = system.given.dimensional
         if self._snapshots:
+            from .picture import summary
+
             history = {name: np.array([row[name] for row in self._history]) for name in self._history[0]}
             summary(
                 self.folder / "summary.png",

@@ -6,6 +6,7 @@ An expression becomes a list of numpy calls once, one for each distinct subexpre
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,14 +27,14 @@ from .state import Composition, Expr
 
 Array = NDArray[Any]
 
-_LINE = ufl.Mesh(basix.ufl.element("Lagrange", "interval", 1, shape=(1,)))
-_FIELDS = ufl.FunctionSpace(_LINE, basix.ufl.element("Lagrange", "interval", 1))
+LINE = ufl.Mesh(basix.ufl.element("Lagrange", "interval", 1, shape=(1,)))
+_FIELDS = ufl.FunctionSpace(LINE, basix.ufl.element("Lagrange", "interval", 1))
 
 _NUMPY: dict[type, Callable[..., Any]] = {
     classes.Sum: np.add,
     classes.Product: np.multiply,
     classes.Division: np.divide,
-    classes.Power: np.power,
+    classes.Power: operator.pow,  # np.power has no shortcut for squares
     classes.Sqrt: np.sqrt,
     classes.Exp: np.exp,
     classes.Ln: np.log,
@@ -126,14 +127,14 @@ class LocalDensity:
     def __init__(self, terms: Sequence[Term], composition: Composition) -> None:
         self.composition = composition
         fields = _fields(composition)
-        T = ufl.Constant(_LINE)
+        T = ufl.Constant(LINE)
         densities = [(term, expanded(_density(term.at_temperature(T), fields))) for term in terms]
         # an external potential belongs to the place, also where it happens to be the same everywhere
         kept = [(term, f) for term, f in densities if not isinstance(term, ExternalPotential) and not _depends_on_more(f, fields, T)]
         self.terms = tuple(term for term, _ in kept)
         self.positive = frozenset(name for term in self.terms for name in term.positive(fields))
 
-        self._arguments = [*(ufl.Constant(_LINE) for _ in range(2 * len(fields))), T]
+        self._arguments = [*(ufl.Constant(LINE) for _ in range(2 * len(fields))), T]
         variables = [ufl.variable(argument) for argument in self._arguments[:-1]]
         self._variables = {"c": variables[: len(fields)], "g": variables[len(fields) :]}
         numbers = dict(zip(fields, self._variables["c"], strict=True))
@@ -180,9 +181,9 @@ class PlacedPotential:
     """
 
     def __init__(self, terms: Sequence[Term], composition: Composition) -> None:
-        fields, T = _fields(composition), ufl.Constant(_LINE)
-        c, x, t = [ufl.Constant(_LINE) for _ in fields], [ufl.Constant(_LINE) for _ in range(3)], ufl.Constant(_LINE)
-        phi = ufl.Constant(_LINE)
+        fields, T = _fields(composition), ufl.Constant(LINE)
+        c, x, t = [ufl.Constant(LINE) for _ in fields], [ufl.Constant(LINE) for _ in range(3)], ufl.Constant(LINE)
+        phi = ufl.Constant(LINE)
         variables = [ufl.variable(ci) for ci in c]
         here = replace(composition, values=tuple(variables), x=ufl.as_vector(x), t=t)
         kept = LocalDensity(terms, composition).terms
@@ -215,8 +216,8 @@ class LocalMobility:
     """L(c) as a numpy function of the concentrations, at T/T_ref; the values of `composition` are not used."""
 
     def __init__(self, mobility: Mobility, composition: Composition) -> None:
-        arguments = [ufl.Constant(_LINE) for _ in composition.names]
-        T = ufl.Constant(_LINE)
+        arguments = [ufl.Constant(LINE) for _ in composition.names]
+        T = ufl.Constant(LINE)
         entries = [entry for row in mobility.at_temperature(T).matrix(composition.with_values(arguments)) for entry in row]
         self._function, self._n = PointwiseFunction(entries, [*arguments, T]), len(arguments)
 
@@ -239,7 +240,7 @@ def eigenvalues(matrices: Array) -> Array:
 def _fields(composition: Composition) -> Composition:
     """Concentrations that have a gradient, which constants have not, at some place and time."""
     values = tuple(ufl.Coefficient(_FIELDS) for _ in composition.names)
-    return replace(composition, values=values, x=ufl.SpatialCoordinate(_LINE), t=ufl.Coefficient(_FIELDS))
+    return replace(composition, values=values, x=ufl.SpatialCoordinate(LINE), t=ufl.Coefficient(_FIELDS))
 
 
 def _density(term: Term, fields: Composition) -> Expr:

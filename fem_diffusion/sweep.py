@@ -29,7 +29,6 @@ from .errors import InputError, StepFailed
 from .integrator import Integrator
 from .output import make_folder, versions
 from .parallel import on_root
-from .picture import save_sweep
 from .plug_in import kind_of
 from .problem import Problem
 from .record import Record, keys
@@ -302,6 +301,8 @@ class Sweep:
             table = {name: np.array([float(row[name] or "nan") for row in rows]) for name in rows[0] if name != "outcome"}
             units, noise = _scales(system)
             axes = {one.key: one.label for one in self._in_si()}
+            from .picture import save_sweep
+
             save_sweep(self.folder / PICTURE, table, axes, system.given.title, units, noise)
 
     def _in_si(self) -> list[Range]:

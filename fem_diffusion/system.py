@@ -18,6 +18,7 @@ from .branch import Branch
 from .cells import Cells
 from .conditions import Conditions
 from .continuation import Continuation
+from .elimination import EliminatedOperators
 from .errors import InputError, did_you_mean
 from .field import Field
 from .formulation import LINEAR, VERTEX_RULE, ConcentrationPotential, Entropy, Facts, Formulation, Fractions, Model, choose, with_constants
@@ -25,10 +26,11 @@ from .free_energy import Electrostatic, SternLayer, SurfaceCharge, Term, WallEne
 from .initial import initial_concentrations
 from .mesh import Geometry, build, obtuse
 from .newton import Converged, Newton, Norms, NotConverged
-from .operators import AssembledOperators, compile_form
+from .operators import AssembledOperators, Operators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
 from .poisson import Poisson
+from .preconditioner import GradientFlow, LinearSolver, may_eliminate
 from .preconditioner import choose as choose_linear_solver
 from .predictor import Predictor, may_predict
 from .problem import Problem
@@ -61,18 +63,14 @@ class System:
 
         self.conditions = Conditions(self.problem, self.formulation, self.scales.time)
         self.branch = self._branch()
-        residual = self.formulation.residual(self.conditions.imposed_fluxes())
-        formulation, conditions = self.formulation, self.conditions
-        self.operators = AssembledOperators(self.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
-        self.linear = choose_linear_solver(formulation, conditions)
-        self.newton = Newton(
-            self.operators, Norms(comm, formulation.whole_volume, formulation.block), self._limit(), self._watched, self.linear
-        )
+        self.operators = self._operators()
+        self.linear = self._linear_solver()
+        norms = Norms(comm, self.formulation.whole_volume, self.operators.block)
+        self.newton = Newton(self.operators, norms, self._limit(), self._watched, self.linear)
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
         self.continuation = Continuation(self, self.predictor)
         self.cells = Cells(self.formulation)
-        self._energy = compile_form(self.formulation.free_energy())
 
     # -- set-up ---------------------------------------------------------------------------------------------------------------
 
@@ -137,6 +135,19 @@ class System:
         c = initial_concentrations(self.problem, probe, self.scales.length)
         c = c[probe.has_matter[: probe.vertices]]
         return global_min(self.comm, np.column_stack([c, self.model.rest(c)]) if self.model.closed else c) < 1e-12
+
+    def _operators(self) -> Operators:
+        formulation, conditions = self.formulation, self.conditions
+        imposed = conditions.imposed_fluxes()
+        if isinstance(formulation, ConcentrationPotential) and may_eliminate(formulation):
+            return EliminatedOperators(formulation, conditions, imposed)
+        residual = formulation.residual(imposed)
+        return AssembledOperators(self.u, residual, formulation.jacobian(residual), conditions.fixed, formulation.changed)
+
+    def _linear_solver(self) -> LinearSolver:
+        if isinstance(self.operators, EliminatedOperators):
+            return GradientFlow(self.operators)
+        return choose_linear_solver(self.formulation, self.conditions)
 
     def _branch(self) -> Branch | None:
         """Where a step is a minimisation that may have other stationary points: what tells them apart."""
@@ -291,7 +302,7 @@ class System:
 
         A global shortening of the step would let one nearly empty vertex stop all others.
         """
-        block, formulation = self.formulation.block, self.formulation
+        block, formulation = self.operators.block, self.formulation
         positions, updates = x.reshape(-1, block), y.reshape(-1, block)
         c, target = positions[:, : self.n], positions[:, : self.n] - updates[:, : self.n]
         closed = np.column_stack([c, self.model.rest(c)])
@@ -305,6 +316,9 @@ class System:
         if bounded.all():
             limited /= (1 + limited[:, -1] - self.model.rest(limited[:, :-1]))[:, None]
         target[rows] = limited[:, : self.n]
+        if isinstance(self.operators, EliminatedOperators):
+            updates[:] = c - target  # mu follows
+            return True
         fields = formulation.fields
         fields[:, : self.n] = target
         fields[:, self.n :] = positions[:, self.n :] - updates[:, self.n :]
@@ -319,9 +333,14 @@ class System:
         """F of the state u at a time, on which temperature and external fields may depend; in units of RT_ref, int f T_ref/T dx."""
         at = float(self.formulation.time.value)
         self.formulation.at_time(time)
-        energy = float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
+        eliminated = isinstance(self.operators, EliminatedOperators)
+        energy = self.operators.energy() if eliminated else float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
         self.formulation.at_time(at)
         return energy
+
+    @cached_property
+    def _energy(self) -> Any:
+        return compile_form(self.formulation.free_energy())
 
     def lowest_fraction(self) -> float:
         """The smallest concentration of which the free energy takes a logarithm. Collective."""
@@ -330,6 +349,8 @@ class System:
         return float(global_min(self.comm, c[:, bounded])) if any(bounded) else 0.0
 
     def dissipation(self) -> float:
+        if isinstance(self.operators, EliminatedOperators):
+            return self.operators.dissipation()
         return float(global_sum(self.comm, self.cells.dissipation().sum()))
 
     def masses(self, c: np.ndarray | None = None) -> np.ndarray:

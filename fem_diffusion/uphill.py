@@ -26,6 +26,20 @@ INSIDE = 1e-8
 
 
 @dataclass(frozen=True)
+class Uphill:
+    """What goes uphill at one time, by species, on the rank that draws.
+
+    product:   J_i . grad c_i in the cells of the mesh where it is positive, zero elsewhere, (m,)
+    flux:      J_i in the cells, (m, d)
+    fraction:  of the flux that goes uphill, between 0 and 1
+    """
+
+    product: Mapping[str, Array]
+    flux: Mapping[str, Array]
+    fraction: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class UphillMap:
     """Fluxes against gradients in the cells of this rank, by species; all in solver units.
 

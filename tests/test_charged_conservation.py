@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from test_electrodes import ANION, CATION, NAMES, Array, Salt, assert_balanced
+from test_electrodes import ANION, CATION, NAMES, Salt, assert_balanced
 
 from fem_diffusion import Boundary, Exchange, Mesh, Time
 from fem_diffusion.boundary import Stern
@@ -67,71 +62,3 @@ def test_open_cell_balances_in_every_step() -> None:
         assert_balanced(system, [step])
         mass = system.masses()
     assert integrator.rejections.total == 0
-
-
-# --- ranks
-
-
-PARALLEL = """
-[mesh]
-shape = "rectangle"
-size = [1, 0.7]
-cells = [16, 11]
-[[species]]
-name = "cation"
-charge = 2
-size = 1.6
-diffusivity = 1.0
-initial = 0.1
-[[species]]
-name = "anion"
-charge = -1
-diffusivity = 2.0
-initial = 0.2
-[[free_energy]]
-kind = "LatticeGas"
-[[free_energy]]
-kind = "Electrostatic"
-permittivity = 2e-3
-fixed_charge = "where(abs(x - 0.5) < 0.22, 0.1, 0.0)"
-[mobility]
-kind = "VolumeExclusion"
-[boundary.left]
-potential = "-3*sin(4*t)"
-stern = { thickness = 0.05, permittivity = 0.01 }
-butler_volmer = { cation = { exchange_current = 0.5, reference = 0.1, equilibrium_potential = 0.2 } }
-[boundary.top]
-surface_charge = "-0.02*sin(3*x)"
-[boundary.right]
-potential = 0
-concentration = { cation = 0.1, anion = 0.2 }
-[time]
-end = 0.2
-step = 0.02
-[output]
-times = 1
-"""
-
-
-@pytest.mark.serial
-def test_fluxes_are_the_same_on_any_number_of_ranks(tmp_path: Path) -> None:
-    (tmp_path / "cell.toml").write_text(PARALLEL)
-
-    def history(ranks: int) -> dict[str, Array]:
-        mpirun = ["mpirun", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
-        results = tmp_path / str(ranks)
-        command = [*mpirun, sys.executable, "-m", "fem_diffusion", "run", str(tmp_path / "cell.toml"), "-o", str(results)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, done.stdout + done.stderr
-        with (results / "history.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
-
-    serial = history(1)
-    compared = [name for name in serial if name.startswith(("flux_", "current_", "charge", "mass_", "energy", "dissipation"))]
-    assert {"current_left", "current_right", "charge_left", "charge_top", "charge_right"} <= set(compared)
-    assert np.abs(serial["current_left"]).max() > 0.01
-    for ranks in (2, 3):
-        parallel = history(ranks)
-        for name in compared:
-            assert np.abs(parallel[name] - serial[name]).max() <= 1e-9 * np.abs(serial[name]).max(), name

@@ -160,6 +160,7 @@ def compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
+@pytest.mark.serial
 @settings(max_examples=300, deadline=None)
 @given(numbers(), st.lists(st.floats(-3, 3), min_size=4, max_size=4))
 def test_numpy_equals_python(text: str, place: list[float]) -> None:
@@ -379,6 +380,7 @@ def test_noise_is_fixed_for_ever() -> None:
     assert noise(7, [[0.0, 0.5], [0.0, 0.25], [0.0, 0.0]], *BOX, stream=1).tolist() == [0.22004747945124348, -0.12414912699653136]
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("extent", [1.0, 200.0, 1e-6, 2 * math.pi])
 @pytest.mark.parametrize("lower", [0.0, -0.5])
 def test_noise_survives_round_off_on_grids(extent: float, lower: float) -> None:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from mpi4py import MPI
+from bad_input import COMM, assert_message, changed, write
 
 from fem_diffusion.check import check
 from fem_diffusion.cli import _changes
@@ -20,8 +16,6 @@ from fem_diffusion.output import Output
 from fem_diffusion.problem import Problem
 from fem_diffusion.run import run
 from fem_diffusion.system import System
-
-COMM = MPI.COMM_WORLD
 
 PLAIN = """
 title = "A binary"
@@ -107,14 +101,6 @@ SQUARE = '[mesh]\nfile = "square.geo"\n'
 def two_species(text: str) -> str:
     second = '[[species]]\nname = "B"\ninitial = 0.1\n\n[[free_energy]]'
     return changed(text, "[[free_energy]]\n", second + "\n").replace("chi = 3.0", 'chi = { "A-B" = 1.0 }')
-
-
-def changed(text: str, *pairs: str) -> str:
-    """The text with old, new, old, new, ... replaced, each once."""
-    for old, new in zip(pairs[::2], pairs[1::2], strict=True):
-        assert old in text, old
-        text = text.replace(old, new, 1)
-    return text
 
 
 def plain(*pairs: str) -> str:
@@ -392,15 +378,6 @@ class Alien:
 FILES["tagged.geo"] = FILES["square.geo"] + 'Physical Curve("floor") = {l[1]}; Physical Surface("core") = {s[1]};\n'
 
 
-def write(folder: Path, text: str = PLAIN) -> Path:
-    if COMM.rank == 0:
-        for name, content in FILES.items():
-            (folder / name).write_text(content)
-        (folder / "problem.toml").write_text(text)
-    COMM.barrier()
-    return folder / "problem.toml"
-
-
 def refusal(path: Path, *changes: str) -> str:
     """The message with which a problem is refused before anything is computed."""
     with pytest.raises(InputError) as caught:
@@ -413,19 +390,13 @@ def refusal(path: Path, *changes: str) -> str:
 @pytest.mark.parametrize("case", CASES)
 def test_message(case: str, folder: Path) -> None:
     text, fragments = CASES[case]
-    message = refusal(write(folder, text))
-    for fragment in fragments:
-        assert fragment in message
-    _, *more = message.splitlines()
-    assert not more or (len(more) == 2 and more[1].strip() == "^"), "one line, or an expression with its caret below"
-    assert len(set(COMM.allgather(message))) == 1, "all ranks say the same"
-    assert "Input should be" not in message and "<class" not in message
+    assert_message(refusal(write(folder, text, FILES)), fragments)
 
 
 @pytest.mark.parametrize("case", ["probe outside", "region without tags", "average of nothing"])
 def test_check_refuses_what_run_refuses(case: str, folder: Path) -> None:
     text, fragments = CASES[case]
-    problem = Problem.read(write(folder, text))
+    problem = Problem.read(write(folder, text, FILES))
     with pytest.raises(InputError) as from_check:
         check(System(problem))
     with pytest.raises(InputError) as from_run:
@@ -438,7 +409,7 @@ def test_check_refuses_what_run_refuses(case: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("case", ["probe outside", "region without tags", "average of nothing"])
 def test_output_that_is_refused_leaves_no_folder(case: str, folder: Path) -> None:
-    system = System(Problem.read(write(folder, CASES[case][0])))
+    system = System(Problem.read(write(folder, CASES[case][0], FILES)))
     system.initialise()
     with pytest.raises(InputError):
         Output(folder / "out", system, Integrator(system))
@@ -449,7 +420,7 @@ def test_output_that_is_refused_leaves_no_folder(case: str, folder: Path) -> Non
 @pytest.mark.short
 @pytest.mark.parametrize("text", [PLAIN, UNITS, two_species(plain("{ A = 0.5 }", "{ A = 0.5, B = 0.1 }"))])
 def test_unchanged_texts_are_legal(text: str, folder: Path) -> None:
-    system = System(Problem.read(write(folder, text)))
+    system = System(Problem.read(write(folder, text, FILES)))
     system.initialise()
     Columns(system)
 
@@ -469,13 +440,13 @@ def test_unchanged_texts_are_legal(text: str, folder: Path) -> None:
     ],
 )
 def test_wrong_change(change: str, fragments: tuple[str, ...], folder: Path) -> None:
-    message = refusal(write(folder), change)
+    message = refusal(write(folder, PLAIN), change)
     for fragment in fragments:
         assert fragment in message
 
 
 def test_change_reaches_entries_by_number_name_and_kind(folder: Path) -> None:
-    path = write(folder)
+    path = write(folder, PLAIN)
     changes = _changes(
         ["free_energy.0.chi=2.5", "free_energy.Gradient.kappa=0.5", "species.A.initial=0.3", 'time.end="2.0"', "mesh.size=[3.0]"]
     )
@@ -492,80 +463,3 @@ def test_missing_file_and_file_that_is_no_text(folder: Path) -> None:
         (folder / "image.toml").write_bytes(b"\x89PNG\r\n\xff\xfe")
     COMM.barrier()
     assert "image.toml is not text in UTF-8" in refusal(folder / "image.toml")
-
-
-# -- through the command line
-
-
-def launch(folder: Path, *arguments: str, ranks: int = 1, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fem_diffusion", *arguments]
-    if ranks > 1:
-        command = ["mpirun", "--bind-to", "none", "-n", str(ranks), *command]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout, env=os.environ | {"COLUMNS": "80"})
-
-
-def errors(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """What the program itself says on stderr: mpirun adds a note on the exit code between rules, and at times a complaint of PMIx."""
-    own = re.sub(r"^-{60,}\n.*?^-{60,}\n|^\[[^\n]*\] PMIX ERROR[^\n]*\n", "", result.stderr, flags=re.DOTALL | re.MULTILINE)
-    return [line for line in own.splitlines() if line.strip()]
-
-
-FOR_THE_CLI = ["key of time", "boundary mistyped", "initial above one", "module that raises", "probe outside", "boundary of a tagged mesh"]
-
-
-@pytest.mark.serial
-@pytest.mark.parametrize("ranks", [1, 2])
-@pytest.mark.parametrize("case", FOR_THE_CLI)
-def test_exit_code_and_one_message(case: str, ranks: int, folder: Path) -> None:
-    text, fragments = CASES[case]
-    write(folder, text)
-    result = launch(folder, "run", "problem.toml", "-o", "out", ranks=ranks)
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-    (message,) = errors(result)
-    assert message.startswith("error: ")
-    for fragment in fragments:
-        assert fragment in message
-    assert not (folder / "out").exists()
-
-
-@pytest.mark.serial
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_results_are_not_overwritten(ranks: int, folder: Path) -> None:
-    write(folder)
-    (folder / "out").mkdir()
-    for name in ("problem.resolved.toml", "history.csv"):
-        (folder / "out" / name).write_text("keep")
-    result = launch(folder, "run", "problem.toml", "-o", "out", ranks=ranks)
-    assert result.returncode == 2
-    assert result.stdout == "A binary: results go to out\n", "what is there is not this run's"
-    (message,) = errors(result)
-    assert "out is there already" in message and "-o" in message
-    assert {path.name: path.read_text() for path in (folder / "out").iterdir()} == {"problem.resolved.toml": "keep", "history.csv": "keep"}
-
-
-ON_ONE_RANK = """from mpi4py import MPI
-from fem_diffusion import Term
-
-class Mine(Term):
-    def density(self, c, phi):
-        if MPI.COMM_WORLD.rank == 1:
-            raise {error}
-        return c[0]**2 * (1 - c[0])**2
-"""
-
-
-@pytest.mark.serial
-@pytest.mark.parametrize(
-    ("error", "code", "text"),
-    [
-        ("ZeroDivisionError('only here')", 1, "ZeroDivisionError: only here"),
-        ("__import__('fem_diffusion').InputError('only here')", 2, "error: only here"),
-    ],
-)
-def test_error_on_one_rank_ends_all(error: str, code: int, text: str, folder: Path) -> None:
-    write(folder, plain(SOLUTION, 'kind = "input_one.Mine"'))
-    (folder / "input_one.py").write_text(ON_ONE_RANK.format(error=error))
-    result = launch(folder, "run", "problem.toml", "-o", "out", ranks=2, timeout=60)
-    assert result.returncode == code
-    assert text in result.stderr

@@ -17,6 +17,8 @@ from fem_diffusion.record import keys
 from fem_diffusion.state import Composition
 from fem_diffusion.units import Scales, in_solver_units
 
+pytestmark = pytest.mark.serial
+
 BINARY = Composition(("A",), (0.0,), "B")
 TERNARY = Composition(("A", "B"), (0.0, 0.0), "C")
 NAMELESS = Composition(("A", "B"), (0.0, 0.0))

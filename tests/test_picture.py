@@ -14,9 +14,10 @@ from mpi4py import MPI
 
 from fem_diffusion.mesh import Mesh, build
 from fem_diffusion.paraview import DrawnMesh
-from fem_diffusion.picture import COLORS, DPI, TO_VIEWER, WIDTH, Uphill, quantity, spread, summary
+from fem_diffusion.picture import COLORS, DPI, TO_VIEWER, WIDTH, quantity, spread, summary
 from fem_diffusion.picture.page import QUIET
 from fem_diffusion.picture.uphill import HOT
+from fem_diffusion.uphill import Uphill
 
 COMM = MPI.COMM_WORLD
 CENTRE, RADIUS = np.array([0.6, 0.55]), 0.2

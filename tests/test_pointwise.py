@@ -14,6 +14,8 @@ from fem_diffusion.mobility import Constant, Degenerate, Mobility
 from fem_diffusion.pointwise import LocalDensity, PointwiseFunction, has_gradient, mobility_matrix
 from fem_diffusion.state import Composition
 
+pytestmark = pytest.mark.serial
+
 MESH = ufl.Mesh(basix.ufl.element("Lagrange", "interval", 1, shape=(1,)))
 X, Y = ufl.Constant(MESH), ufl.Constant(MESH)
 

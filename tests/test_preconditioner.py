@@ -11,11 +11,11 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem_diffusion import Boundary, Degenerate, Gradient, Ideal, LatticeGas, MaxwellStefan, Mesh, Problem, Species, Time
-from fem_diffusion import preconditioner as module
 from fem_diffusion.free_energy import Electrostatic
 from fem_diffusion.mobility import VolumeExclusion
 from fem_diffusion.newton import Converged, NotConverged
 from fem_diffusion.preconditioner import Direct, LinearSolver, Multigrid, TwoLevel, TwoLevelInFractions, choose
+from fem_diffusion.preconditioner import choice as module
 from fem_diffusion.step import StepData
 from fem_diffusion.system import System
 

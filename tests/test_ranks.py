@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 MESHES = Path(__file__).parent.parent / "meshes"
-TIGHT = ["--", "-snes_stol", "1e-12", "-snes_atol", "1e-14"]
 COUNTS = {"newton_iterations", "linear_iterations"}  # may differ by rounding: everything else may not
 
 SPINODAL = """
@@ -209,6 +208,46 @@ name = "weld"
 at = [0.01, 0.37]
 """
 
+CHARGED = """
+[mesh]
+shape = "rectangle"
+size = [1, 0.7]
+cells = [16, 11]
+[[species]]
+name = "cation"
+charge = 2
+size = 1.6
+diffusivity = 1.0
+initial = 0.1
+[[species]]
+name = "anion"
+charge = -1
+diffusivity = 2.0
+initial = 0.2
+[[free_energy]]
+kind = "LatticeGas"
+[[free_energy]]
+kind = "Electrostatic"
+permittivity = 2e-3
+fixed_charge = "where(abs(x - 0.5) < 0.22, 0.1, 0.0)"
+[mobility]
+kind = "VolumeExclusion"
+[boundary.left]
+potential = "-3*sin(4*t)"
+stern = { thickness = 0.05, permittivity = 0.01 }
+butler_volmer = { cation = { exchange_current = 0.5, reference = 0.1, equilibrium_potential = 0.2 } }
+[boundary.top]
+surface_charge = "-0.02*sin(3*x)"
+[boundary.right]
+potential = 0
+concentration = { cation = 0.1, anion = 0.2 }
+[time]
+end = 0.2
+step = 0.02
+[output]
+times = 1
+"""
+
 PROBLEMS = {
     "maxwell_stefan": MAXWELL_STEFAN,
     "entropy_variables": ENTROPY,
@@ -216,33 +255,58 @@ PROBLEMS = {
     "reservoirs": SPINODAL.format(periodic="", energy=REGULAR) + RESERVOIR,
     "periodic_with_user_energy": SPINODAL.format(periodic='periodic = ["x", "y"]', energy=OWN),
     "gmsh": GMSH,
+    "charged": CHARGED,
 }
 
 
-def history(problem: Path, ranks: int) -> dict[str, np.ndarray]:
-    """The columns of the history of a run in a process of its own."""
-    results = problem.with_name(f"{problem.stem}_on_{ranks}")
+RUN = """
+import sys
+from pathlib import Path
+
+from petsc4py import PETSc
+
+from fem_diffusion import Problem, run
+
+for option, value in {"snes_stol": 1e-12, "snes_atol": 1e-14}.items():
+    PETSc.Options()[option] = value
+for problem in sorted(Path().glob("*.toml")):
+    run(Problem.read(problem), Path(sys.argv[1]) / problem.stem)
+"""
+
+
+def histories_on(ranks: int, folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The columns of the histories of all problems of the folder, which one job runs: most of a small run is its start."""
     mpirun = ["mpirun", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
-    command = [*mpirun, sys.executable, "-m", "fem_diffusion", "run", str(problem), "-o", str(results), *TIGHT]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*mpirun, sys.executable, "run.py", str(ranks)], cwd=folder, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    with (results / "history.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    histories = {}
+    for name in PROBLEMS:
+        with (folder / str(ranks) / name / "history.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        histories[name] = {column: np.array([float(row[column]) for row in rows]) for column in rows[0]}
+    return histories
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, dict[str, np.ndarray]]]:
+    folder = tmp_path_factory.mktemp("ranks")
+    for name, text in PROBLEMS.items():
+        (folder / f"{name}.toml").write_text(text)
+    (folder / "my_energies.py").write_text(OWN_MODULE)
+    (folder / "run.py").write_text(RUN)
+    shutil.copy(MESHES / "rectangle_periodic.geo", folder)
+    return {ranks: histories_on(ranks, folder) for ranks in (1, 2, 3)}
 
 
 @pytest.mark.serial
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_history_is_the_same_on_any_number_of_ranks(name: str, tmp_path: Path) -> None:
-    problem = tmp_path / f"{name}.toml"
-    problem.write_text(PROBLEMS[name])
-    (tmp_path / "my_energies.py").write_text(OWN_MODULE)
-    shutil.copy(MESHES / "rectangle_periodic.geo", tmp_path)
-    serial = history(problem, 1)
+def test_history_is_the_same_on_any_number_of_ranks(name: str, histories: dict[int, dict[str, dict[str, np.ndarray]]]) -> None:
+    serial = histories[1][name]
     assert serial["step"][-1] > 5
     assert np.ptp(serial["energy"]) > 0.01 * abs(serial["energy"]).max()
     for ranks in (2, 3):
-        parallel = history(problem, ranks)
+        parallel = histories[ranks][name]
         assert list(parallel) == list(serial)
         assert len(parallel["step"]) == len(serial["step"])
         for column in serial.keys() - COUNTS:

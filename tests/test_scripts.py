@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 ENV = Path(__file__).resolve().parent.parent / "scripts" / "env"
 RUN_MODULES = ("numpy", "scipy", "gmsh", "meshio", "h5py", "pydantic", "pint", "typer", "rich", "tomli_w", "matplotlib")
-TEST_MODULES = ("pytest", "pytest_timeout", "hypothesis", "vtk")
+TEST_MODULES = ("pytest", "pytest_timeout", "xdist", "hypothesis", "vtk")
 pytestmark = pytest.mark.serial
 
 
@@ -94,7 +95,7 @@ def test_packages_of_the_tests_are_asked_for_by_the_tests_only(tmp_path: Path) -
     assert call(environment, "env").returncode == 0
     result = call(environment, "--tests", "env")
     assert result.returncode == 1
-    assert f"python3 -m pip install {' '.join(TEST_MODULES)}\n" in result.stderr
+    assert "python3 -m pip install pytest pytest_timeout pytest_xdist hypothesis vtk\n" in result.stderr
 
 
 def add_apt(environment: dict[str, str], folder: Path, label: str) -> Path:
@@ -141,6 +142,13 @@ def test_apt_of_another_distribution_needs_a_mirror_and_debians_keys(tmp_path: P
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     assert f"--keyring={keyring}" in result.stderr and "http://other.invalid/debian" in result.stderr
     assert Path(keyring).exists() or "install debian-archive-keyring" in log.read_text()
+
+
+def test_what_pip_installs_has_every_package() -> None:
+    repository = ENV.parent.parent
+    packages = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = (path.parent.relative_to(repository) for path in (repository / "fem_diffusion").rglob("__init__.py"))
+    assert sorted(packages) == sorted(".".join(folder.parts) for folder in folders)
 
 
 def test_blas_is_a_fast_one() -> None:

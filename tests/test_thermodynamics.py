@@ -29,6 +29,8 @@ from fem_diffusion.thermodynamics import (
     thermodynamic_factor,
 )
 
+pytestmark = pytest.mark.serial
+
 BINARY = Composition(("A",), ())
 
 

@@ -71,6 +71,11 @@ class Formulation(ABC):
         self.dx = geometry.dx(self._flux_rule())
         self._region_weights: dict[str, np.ndarray] = {}
 
+    @property
+    def gradient_dx(self) -> Any:
+        """The measure that is exact for products of gradients."""
+        return self.geometry.dx({"quadrature_degree": gradient_degree(self.geometry.mesh)})
+
     def _flux_rule(self) -> dict[str, Any]:
         return {"quadrature_degree": max(self.model.mobility.quadrature_degree, gradient_degree(self.geometry.mesh))}
 
@@ -124,20 +129,25 @@ class Formulation(ABC):
         """
         tests = parts(ufl.TestFunction(self.space))
         v = tests[self.mass_rows]
-        dm, dx, dt = self.lumped, self.dx, self.dt
-        c, c_before, at = self.c(self.u), parts(self.c_before), self.flux_composition()
-        J = self.fluxes(self.u, at)
-        F = 0
+        c, c_before = self.c(self.u), parts(self.c_before)
+        F = self.flux_balance(v) + self.exchange_balance(v, imposed)
         for i in range(self.n):
-            F += self.a0 * (c[i] - c_before[i]) * v[i] * dm
-            F -= dt * ufl.inner(J[i], ufl.grad(v[i])) * dx
-        for name, source in self.model.source.items():
-            F -= dt * source(at) * v[self.model.names.index(name)] * dm
-        for i, outward, ds in imposed:
-            F += dt * outward * v[i] * ds
+            F += self.a0 * (c[i] - c_before[i]) * v[i] * self.lumped
         if self.phi_row is not None:
             F += self.energy.poisson(c, self.phi(self.u), tests[self.phi_row])
         return F
+
+    def flux_balance(self, v: Sequence[Expr]) -> Expr:
+        """-dt (J_i, grad v_i)"""
+        J = self.fluxes(self.u, self.flux_composition())
+        return -self.dt * sum(ufl.inner(J_i, ufl.grad(v_i)) for J_i, v_i in zip(J, v, strict=True)) * self.dx
+
+    def exchange_balance(self, v: Sequence[Expr], imposed: Sequence[tuple[int, Expr, Any]]) -> Expr:
+        """-dt (R_i, v_i)_h + dt <J_i.n, v_i>; the number 0 where there is neither."""
+        at = self.flux_composition()
+        sources = ((self.model.names.index(name), source(at)) for name, source in self.model.source.items())
+        inside = sum(-self.dt * R_i * v[i] * self.lumped for i, R_i in sources)
+        return sum((self.dt * outward * v[i] * ds for i, outward, ds in imposed), start=inside)
 
     def jacobian(self, residual: Expr) -> Expr:
         return ufl.derivative(residual, self.u, ufl.TrialFunction(self.space))

@@ -181,6 +181,10 @@ class Functional:
     def gauss_points(self) -> frozenset[int]:
         return frozenset(term.gauss_points for term, _ in self._measured)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._measured
+
     def value(self, c: Composition, phi: Expr) -> Expr:
         """F as a UFL form."""
         local = sum(term.density(c, phi) * measure for term, measure in self._measured)
@@ -218,11 +222,11 @@ class Functional:
         form = 0
         for term, measure in self._measured:
             if gauss_points in (None, term.gauss_points):
-                form += _part(term, c, phi, part) * measure
+                form += energy_part(term, c, phi, part) * measure
         return ufl.replace(ufl.derivative(form, self._at, self._direction), {self._at: u})
 
 
-def _part(term: Term, c: Composition, phi: Expr, part: str) -> Expr:
+def energy_part(term: Term, c: Composition, phi: Expr, part: str) -> Expr:
     if part == "whole":
         return term.density(c, phi)
     convex = term.convex_part(c, phi)

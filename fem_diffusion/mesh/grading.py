@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from .geometry import Floats
 
@@ -29,6 +29,6 @@ def graded(length: float, cells: int, near: float | None, far: float | None) -> 
             )
     if sizes(STEEPEST).sum() < length:
         raise ValueError(f"{cells} cells are too few to fill the side with cells that at most double from one to the next: give more cells")
-    grown = sizes(brentq(lambda q: sizes(q).sum() - length, 1.0, STEEPEST, xtol=1e-15) if sizes(1.0).sum() < length else 1.0)
+    grown = sizes(scipy.optimize.brentq(lambda q: sizes(q).sum() - length, 1.0, STEEPEST, xtol=1e-15) if sizes(1.0).sum() < length else 1.0)
     ends = np.concatenate([[0.0], np.cumsum(grown)])
     return np.asarray(ends * (length / ends[-1]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import KDTree
+import scipy
 
 from ..errors import InputError
 from .geometry import Floats, padded
@@ -63,7 +63,7 @@ def _partners(x: Floats, low: Ints, high: Ints, axis: int, period: float, tolera
     """For each vertex its partner on the lower side if it is on the upper one, else itself."""
     shifted = x[high]
     shifted[:, axis] -= period
-    distance, nearest = KDTree(x[low]).query(shifted)
+    distance, nearest = scipy.spatial.KDTree(x[low]).query(shifted)
     matched = distance < 2 * tolerance
     lonely_high, lonely_low = int((~matched).sum()), len(low) - len(np.unique(nearest[matched]))
     if lonely_high or lonely_low:

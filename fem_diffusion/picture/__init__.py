@@ -1,10 +1,12 @@
-"""The picture of a run, summary.png, and the curves of sweeps and impedances."""
+"""The picture of a run, summary.png, and the curves of sweeps and impedances.
+
+matplotlib takes a third of a second to load: import this where a picture is drawn.
+"""
 
 from .curves import save_impedance, save_sweep
 from .numbers import quantity, spread
 from .page import COLORS, DPI, WIDTH
 from .shape import TO_VIEWER
 from .summary import summary
-from .uphill import Uphill
 
-__all__ = ["COLORS", "DPI", "TO_VIEWER", "WIDTH", "Uphill", "quantity", "save_impedance", "save_sweep", "spread", "summary"]
+__all__ = ["COLORS", "DPI", "TO_VIEWER", "WIDTH", "quantity", "save_impedance", "save_sweep", "spread", "summary"]

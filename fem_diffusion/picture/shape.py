@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, TriMesh
 from matplotlib.tri import Triangulation
-from scipy.spatial import KDTree
 
 from ..paraview import Array, DrawnMesh, Ints
 from .page import INK
@@ -136,7 +136,7 @@ def _hidden(edges: Ints, triangles: Ints, corners: Array, depth: Array) -> npt.N
     a, b, c = (corners[triangles[:, k]] for k in range(3))
     middles = (a + b + c) / 3
     radius = np.linalg.norm(corners[triangles] - middles[:, None], axis=-1).max()
-    found = KDTree(middles).query_ball_point(at, radius)
+    found = scipy.spatial.KDTree(middles).query_ball_point(at, radius)
     edge = np.repeat(np.arange(len(edges)), [len(one) for one in found])
     triangle = np.array([k for one in found for k in one], dtype=np.int64)
 

@@ -9,11 +9,12 @@ import matplotlib as mpl
 import numpy as np
 
 from ..paraview import Array, DrawnMesh
+from ..uphill import Uphill
 from .fields import draw_lines, draw_maps
 from .history import draw_history
 from .numbers import Snapshot, in_unit, prefixed
 from .page import STYLE, Page
-from .uphill import Uphill, draw_uphill
+from .uphill import draw_uphill
 
 MOST_SPECIES = 3
 PHI = "φ"

@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
 from ..paraview import Array, DrawnMesh, Ints
+from ..uphill import Uphill
 from .history import TimeAxis
 from .numbers import Snapshot, common_range, in_unit, prefixed, spread, time_label
 from .page import CHART_HEIGHT, GAP, INK, LINES, MARGIN, QUIET, WIDTH, Page
@@ -27,20 +28,6 @@ HIGHEST, STACKED = 3.6, 2.2  # a panel, and one of several above each other
 NARROWEST = 1.5  # from one panel to the next: its title
 ARROWS = 18  # along the longer side
 ARROW = {"units": "inches", "width": 0.022, "headwidth": 4.0, "headlength": 4.5, "headaxislength": 4.0, "minlength": 0.5}
-
-
-@dataclass(frozen=True)
-class Uphill:
-    """What goes uphill at one time, by species, on the rank that draws.
-
-    product:   J_i . grad c_i in the cells of the mesh where it is positive, zero elsewhere, (m,)
-    flux:      J_i in the cells, (m, d)
-    fraction:  of the flux that goes uphill, between 0 and 1
-    """
-
-    product: Mapping[str, Array]
-    flux: Mapping[str, Array]
-    fraction: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,8 @@ from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.integrate import quad
-from scipy.optimize import brentq, minimize_scalar
-from scipy.special import expit
 
 from ..free_energy import Term
 from ..mobility import Mobility
@@ -235,17 +233,17 @@ def _interface(density: LocalDensity, a: float, b: float) -> dict[str, float]:
     result = {"barrier": _maximum(excess, a, b)}
     if kappa((a + b) / 2) > 0:
         ends = a + 0.1 * (b - a), b - 0.1 * (b - a)
-        result["interface_energy"] = quad(stretched, 0, 1, epsabs=0, epsrel=1e-11, limit=200)[0]
+        result["interface_energy"] = scipy.integrate.quad(stretched, 0, 1, epsabs=0, epsrel=1e-11, limit=200)[0]
         result["interface_width"] = (b - a) / _maximum(slope, a, b)
         if min(excess(c) for c in np.linspace(*ends, 101)) > 1e-9 * result["barrier"]:  # else a third phase spreads between the two
-            result["interface_width_10_90"] = quad(lambda c: 1 / slope(c), *ends, epsabs=0, epsrel=1e-11, limit=200)[0]
+            result["interface_width_10_90"] = scipy.integrate.quad(lambda c: 1 / slope(c), *ends, epsabs=0, epsrel=1e-11, limit=200)[0]
     return result
 
 
 def _maximum(function: Callable[[float], float], a: float, b: float) -> float:
     grid = np.linspace(a, b, 101)
     top = min(max(int(np.argmax([function(c) for c in grid])), 1), 99)
-    found = minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda c: -function(c), bounds=(grid[top - 1], grid[top + 1]), method="bounded", options={"xatol": 1e-9 * (b - a)}
     )
     return float(-found.fun)
@@ -278,7 +276,7 @@ class _Curve:
         return cls(density, np.linspace(0, 1, 2001), logarithmic=False)
 
     def c(self, z: Any) -> Any:
-        return expit(z) if self._logarithmic else z
+        return scipy.special.expit(z) if self._logarithmic else z
 
     def value(self, z: Any) -> Any:
         return self._density.value([self.c(z)])
@@ -382,7 +380,7 @@ def _roots(function: Callable[[Any], Any], grid: Array, falling: bool) -> list[f
 
 
 def _root(function: Callable[[float], Any], low: float, high: float, tolerance: float = 1e-16) -> float:
-    return float(brentq(function, low, high, xtol=tolerance, rtol=4 * np.finfo(float).eps, maxiter=500))
+    return float(scipy.optimize.brentq(function, low, high, xtol=tolerance, rtol=4 * np.finfo(float).eps, maxiter=500))
 
 
 def _lower_hull(x: Array, y: Array) -> Array:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
 from ..free_energy import Term
 from ..mobility import Mobility
@@ -234,7 +234,7 @@ def _fastest_wave(L: Array, H: Array, kappa: Array) -> dict[str, float]:
     cutoff = math.sqrt(-lowest / stiffness)  # H + k^2 kappa is positive definite beyond
     grid = np.linspace(0, cutoff, 402)
     top = min(max(int(np.argmax(_rate(L, H, kappa, grid))), 1), 400)
-    found = minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         lambda k: -float(_rate(L, H, kappa, np.array(k))),
         bounds=(grid[top - 1], grid[top + 1]),
         method="bounded",

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq, root
-from scipy.spatial import ConvexHull
-from scipy.special import softmax
 
 from ..free_energy import Term
 from ..pointwise import Array, LocalDensity
@@ -110,7 +108,7 @@ def _equilibrium(density: LocalDensity, start: ArrayLike, through: Array | None)
         return np.array(residual), jacobian
 
     with np.errstate(all="ignore"):
-        found = root(equations, _logits(guess).ravel(), jac=True, tol=1e-15)
+        found = scipy.optimize.root(equations, _logits(guess).ravel(), jac=True, tol=1e-15)
     if not np.isfinite(found.fun).all():
         return None
     x, _ = _fractions(found.x.reshape(p, 2))
@@ -123,7 +121,7 @@ def _equilibrium(density: LocalDensity, start: ArrayLike, through: Array | None)
 
 def _fractions(y: Array) -> tuple[Array, Array]:
     """x (p, 2) and dx_i/dy_j (p, 2, 2) of y_i = ln(x_i/x_3)."""
-    x = softmax(np.column_stack([y, np.zeros(len(y))]), axis=1)[:, :2]
+    x = scipy.special.softmax(np.column_stack([y, np.zeros(len(y))]), axis=1)[:, :2]
     return x, x[:, :, None] * (np.eye(2) - x[:, None, :])
 
 
@@ -171,7 +169,7 @@ class _Hull:
     def __init__(self, simplex: _Simplex) -> None:
         self._simplex = simplex
         x, f = simplex.x, simplex.f
-        hull = ConvexHull(np.column_stack([x, f]), qhull_options="Qt")
+        hull = scipy.spatial.ConvexHull(np.column_stack([x, f]), qhull_options="Qt")
         facets = hull.simplices[hull.equations[:, 2] < 0]
         pairs = np.sort(facets[:, [[0, 1], [1, 2], [2, 0]]], axis=-1)
         a, b = pairs[..., 0], pairs[..., 1]
@@ -377,7 +375,7 @@ def _cubic(density: LocalDensity, x: Array, v: Array) -> Array:
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     """ValueError without a change of sign."""
-    return float(brentq(function, low, high, xtol=1e-15, rtol=4 * np.finfo(float).eps))
+    return float(scipy.optimize.brentq(function, low, high, xtol=1e-15, rtol=4 * np.finfo(float).eps))
 
 
 def _indices(n: int) -> Array:

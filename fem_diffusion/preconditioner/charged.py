@@ -1,82 +1,18 @@
-"""How the linear systems of Newton's method are solved: small ones by factors, large ones by an iteration whose count hardly grows with them."""
+"""Linear solvers for charged species: two levels, of which the coarse one is the soft direction w = z phi."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from petsc4py import PETSc
 
-from .conditions import Conditions
-from .formulation import Entropy, Formulation, Fractions
-from .parallel import global_sum
-
-LARGEST_DIRECT = {1: np.inf, 2: 200_000, 3: 25_000}
-"""Unknowns up to which factors are the faster way, by dimension: their number grows like N ln N in the plane, like N^(4/3) in space."""
+from ..formulation import Formulation
+from ..parallel import global_sum
+from .base import ONE_CYCLE, Iterative
 
 ROUGH = 1e-3  # of the linear residual in fractions: in unresolved layers more is out of reach, and Newton's count is that of exact solves
 SMALLEST = 1e-14  # a fraction in a change of variables, which must have an inverse
-
-ONE_CYCLE = {
-    "pc_type": "hypre",
-    "pc_hypre_type": "boomeramg",
-    "pc_hypre_boomeramg_coarsen_type": "HMIS",  # PETSc's default coarsens so slowly in space that all levels have six times J's entries
-    "pc_hypre_boomeramg_interp_type": "ext+i",
-    "pc_hypre_boomeramg_P_max": 4,
-}
-
-MAX_ITERATIONS = 40  # more of them tell that Newton's method itself runs away: a smaller step is the remedy
-
-
-class LinearSolver:
-    """PETSc options, what they cannot say, and what is to be done when the Jacobian has changed. This one leaves all to a user's options."""
-
-    description: ClassVar[str] = "as asked for"
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
-
-    def attach(self, solver: PETSc.KSP) -> None:
-        """Give the solver what options cannot say, before it reads them."""
-
-    def update(self, jacobian: PETSc.Mat) -> None:
-        """Follow a Jacobian with new values. Collective."""
-
-
-class Direct(LinearSolver):
-    """LU through MUMPS: the fastest and most robust for small problems, and the one that needs no structure."""
-
-    description = "direct (MUMPS)"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.options = {
-            "ksp_type": "preonly",
-            "pc_type": "lu",
-            "pc_factor_mat_solver_type": "mumps",
-            "mat_mumps_icntl_14": 60,  # per cent of extra workspace: pivoting needs it
-        }
-
-
-class Iterative(LinearSolver):
-    """Flexible GMRES until the residual has fallen by 1e-6: Newton's method then takes as many iterations as with factors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.options = {"ksp_type": "fgmres", "ksp_rtol": 1e-6, "ksp_max_it": MAX_ITERATIONS, "ksp_gmres_restart": MAX_ITERATIONS}
-
-
-class Multigrid(Iterative):
-    """Algebraic multigrid for systems (BoomerAMG, with one function for each species): diffusion without charges.
-
-    Not scaled: half a cell's volume at a boundary would hide the constants from it, and the count would grow with the mesh.
-    """
-
-    description = "iterative (algebraic multigrid)"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.options |= ONE_CYCLE
 
 
 class TwoLevel(Iterative):
@@ -233,26 +169,3 @@ def _soft_directions(comm: Any, held: np.ndarray, charges: np.ndarray) -> PETSc.
     csr = tuple(part.astype(PETSc.IntType) for part in (starts, columns[there])), values[there]
     sizes = ((held.size, global_sum(comm, held.size)), (mine, global_sum(comm, mine)))
     return PETSc.Mat().createAIJ(sizes, csr=(*csr[0], csr[1]), comm=comm)
-
-
-def is_large(unknowns: int, dimension: int) -> bool:
-    """Whether an iteration is the faster way."""
-    return unknowns > LARGEST_DIRECT[dimension]
-
-
-def choose(formulation: Formulation, conditions: Conditions, prefix: str = "") -> LinearSolver:
-    """By the formulation and the number of unknowns; a user's own -pc_type goes before."""
-    possible: list[LinearSolver] = [Direct()]
-    model = formulation.model
-    if model.charged and isinstance(formulation, Entropy):
-        possible.append(TwoLevel(formulation.comm, conditions.held, np.array(model.charges)))
-    elif model.charged and isinstance(formulation, Fractions):
-        possible.append(TwoLevelInFractions(formulation, conditions.held))
-    elif isinstance(formulation, (Entropy, Fractions)):
-        possible.append(Multigrid())
-    asked = PETSc.Options().getString(prefix + "pc_type", "")
-    if asked:
-        return next((solver for solver in possible if solver.options["pc_type"] == asked), LinearSolver())
-    return possible[
-        -1 if is_large(formulation.space.dofmap.index_map.size_global * formulation.block, formulation.geometry.dimension) else 0
-    ]

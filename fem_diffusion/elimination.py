@@ -1,0 +1,388 @@
+"""The equations in (c, mu) with mu eliminated, and without assembly of what does not change.
+
+With lumped masses M, mu follows from c vertex by vertex, and the residual is a function of c alone:
+
+    M mu = F'(c) = M p(c) + kappa K c + s(c)
+    R(c) = a_0 M (c - c_before) + dt L K mu + r(c, mu)
+
+    R'(c) = a_0 M + r_c + (dt L K + r_mu) M^-1 F''(c),     F''(c) = M H(c) + kappa K + s_c
+
+p is the variation of the local energy and H its second variation, numbers at each vertex; K is the stiffness matrix, assembled once. What else a
+model has is assembled: s of walls and of other gradient energies, r of a mobility that depends on the composition, of boundaries and sources. With
+a constant mobility and `Gradient` the residual is two products with K, and the Jacobian acts without being formed.
+
+Where a reservoir holds mu_i it is a given number; the equation for c_i there is c_i = g if that is held too, F'(c)_i = M mu_i if not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem, la
+from dolfinx.fem import petsc as fem_petsc
+from petsc4py import PETSc
+from ufl.constantvalue import ConstantValue
+from ufl.corealg.traversal import traverse_unique_terminals
+
+from .by_region import ByRegion
+from .conditions import Conditions
+from .formulation import ConcentrationPotential, Functional, parts
+from .free_energy import Gradient, Term
+from .operators import AssembledOperators, compile_form
+from .parallel import global_sum
+from .pointwise import LocalMobility
+from .vertexwise import LINEAR_VARIATION, LocalVariation
+
+Array = np.ndarray
+
+
+class EliminatedOperators:
+    """Residual and Jacobian for c alone (`operators.Operators`); u is left at (c, mu(c)).
+
+    block:           unknowns at a vertex
+    jacobian_matrix: acts on vectors of c without entries
+    curvature:       M H, (vertices, n, n), at the state of the last Jacobian
+    kappa, mobility: kappa_i, (n,), and L, (n, n), or None where it depends on composition, place or temperature
+    """
+
+    def __init__(self, formulation: ConcentrationPotential, conditions: Conditions, imposed: list[tuple[int, Any, Any]]) -> None:
+        self.formulation, self._conditions = formulation, conditions
+        self.n = self.block = formulation.n
+        self.comm, self._imposed = formulation.comm, imposed
+        self.space = formulation.c_before.function_space
+        self.volume = formulation.volume[:, None]
+        self.held_c, self.held_mu = conditions.held[:, formulation.concentration_rows], conditions.held[:, formulation.potential_rows]
+        self._c, self._mu, self._c_old = (fem.Function(self.space) for _ in range(3))
+        self._local, self.kappa, self._rest = self._sorted_terms()
+        self.mobility = _constant_mobility(formulation)
+        v = parts(ufl.TestFunction(self.space))
+        self._fluxes = None if self.mobility is not None else self._assembled(formulation.flux_balance(v))
+        self._exchange = self._assembled(formulation.exchange_balance(v, imposed))
+        self._column = self.stiffness.createVecRight(), self.stiffness.createVecLeft()
+        self._size = self.volume.size * self.n
+        self.is_open = bool(global_sum(self.comm, int(self.held_mu.any())))
+        self.is_closed = not self.is_open and self._exchange is None
+        self.jacobian_matrix = PETSc.Mat().createPython(((self._size, None),) * 2, self, comm=self.comm)
+        self.jacobian_matrix.setBlockSize(self.n)
+        self.jacobian_matrix.setUp()
+        self.preconditioner_matrix = self.jacobian_matrix
+
+    # -- set-up ---------------------------------------------------------------------------------------------------------------
+
+    def _sorted_terms(self) -> tuple[LocalVariation, Array, _Assembled | None]:
+        """The terms without gradients; kappa_i of `Gradient`; what is left, assembled."""
+        formulation = self.formulation
+        model, scheme, n = formulation.model, formulation.scheme, self.n
+        local, kappa, rest = [], np.zeros(n), []
+        for term in model.free_energy:
+            if isinstance(term, Gradient) and model.temperature is None:
+                kappa += [float(term.kappa.get(name, 0.0) if isinstance(term.kappa, dict) else term.kappa) for name in model.names]
+            elif _is_local(term, formulation):
+                local.append(term)
+            else:
+                rest.append(term)
+        composition = model.composition([0.0] * n)
+        ratio = model.ratio(**formulation.place_and_time)
+        others = Functional(
+            replace(model, free_energy=tuple(rest)),
+            formulation.geometry,
+            self.space,
+            lambda u: model.composition(parts(u), **formulation.place_and_time),
+            lambda u: None,
+            ratio,
+        )
+        self._energy_of_rest = None
+        if not others.is_empty:
+            self._energy_of_rest = compile_form(others.value(model.composition(parts(self._c), **formulation.place_and_time), None))
+            return LocalVariation(local, composition, scheme), kappa, _Assembled(scheme.variation(others, self._c, self._c_old), self._c, None)
+        return LocalVariation(local, composition, scheme), kappa, None
+
+    def _assembled(self, form: Any) -> _Assembled | None:
+        """A form of the formulation's u as one of c and mu."""
+        if isinstance(form, int):
+            return None
+        formulation = self.formulation
+        c, mu, old = (list(parts(function)) for function in (self._c, self._mu, self._c_old))
+        given = {formulation.u: ufl.as_vector([*c, *mu]), formulation.u_old: ufl.as_vector([*old, *mu])}
+        return _Assembled(ufl.replace(form, given), self._c, self._mu)
+
+    def weighted_stiffness(self, weights: Array) -> PETSc.Mat:
+        """(g grad v_k, grad v_l) of one species with values of g at the owned vertices."""
+        form, g = self._weighted
+        _put(g, weights)
+        return _assembled_matrix(form)
+
+    @cached_property
+    def stiffness(self) -> PETSc.Mat:
+        """K_kl = (grad v_k, grad v_l) of one species"""
+        return _assembled_matrix(compile_form(self._products_of_gradients * self.formulation.gradient_dx))
+
+    @cached_property
+    def _weighted(self) -> tuple[Any, fem.Function]:
+        g = fem.Function(self.formulation.scalar_space)
+        return compile_form(g * self._products_of_gradients * self.formulation.lumped), g
+
+    @property
+    def _products_of_gradients(self) -> Any:
+        space = self.formulation.scalar_space
+        return ufl.inner(ufl.grad(ufl.TrialFunction(space)), ufl.grad(ufl.TestFunction(space)))
+
+    def nodal_mobility(self) -> Array:
+        """L at the state of u, (vertices, n, n); what has a value for each region with the largest one."""
+        if self.mobility is not None:
+            return np.broadcast_to(self.mobility, (len(self.volume), self.n, self.n))
+        c, ratio = self.formulation.fields[:, : self.n], self._place_and_time[2]
+        return np.moveaxis(self._local_mobility.matrix(c.T, ratio), 2, 0)
+
+    @cached_property
+    def _local_mobility(self) -> LocalMobility:
+        model = self.formulation.model
+        return LocalMobility(model.mobility, model.composition([0.0] * self.n))
+
+    @cached_property
+    def whole(self) -> AssembledOperators:
+        """The same equations for (c, mu), assembled: what LU factors are made of."""
+        formulation = self.formulation
+        residual = formulation.residual(self._imposed)
+        return AssembledOperators(formulation.u, residual, formulation.jacobian(residual), self._conditions.fixed, formulation.changed)
+
+    @property
+    def step(self) -> float:
+        """dt/a_0; infinite for a steady state."""
+        a0 = float(self.formulation.a0.value)
+        return float(self.formulation.dt.value) / a0 if a0 else np.inf
+
+    # -- the residual ---------------------------------------------------------------------------------------------------------
+
+    def unknowns(self, values: Array) -> Array:
+        c: Array = values.reshape(-1, 2 * self.n)[:, : self.n].ravel()
+        return c
+
+    def vector(self) -> PETSc.Vec:
+        return PETSc.Vec().createMPI((self._size, None), bsize=self.n, comm=self.comm)
+
+    def residual(self, x: PETSc.Vec, r: PETSc.Vec) -> None:
+        c = x.array_r.reshape(-1, self.n)
+        self._see(c)
+        force, given = self._force(c), self._held_values()
+        mu = force / self.volume
+        mu[self.held_mu] = given[:, self.n :][self.held_mu]
+        fields = self.formulation.fields
+        fields[:, : self.n], fields[:, self.n :] = c, mu
+        self.formulation.changed()
+        rows = self._mass_balance(c, mu)
+        free = self.held_mu & ~self.held_c
+        rows[free] = (force - self.volume * mu)[free]
+        rows[self.held_c] = (self.volume * (c - given[:, : self.n]))[self.held_c]
+        r.array_w[:] = rows.ravel()
+
+    def balance(self) -> Array:
+        fields = self.formulation.fields
+        c, mu = fields[:, : self.n].copy(), fields[:, self.n :].copy()
+        self._see(c)
+        return np.hstack([self._force(c) - self.volume * mu, self._mass_balance(c, mu)]).ravel()
+
+    def _see(self, c: Array) -> None:
+        """Bring to the assembled forms, if there are any, the state at which they are evaluated."""
+        if any(part is not None for part in (self._rest, self._fluxes, self._exchange)):
+            _put(self._c, c)
+            _put(self._c_old, self._before)
+
+    @property
+    def _before(self) -> Array:
+        old: Array = self.formulation.u_old.x.array.reshape(-1, 2 * self.n)[: len(self.volume), : self.n]
+        return old
+
+    def _force(self, c: Array) -> Array:
+        """F'(c), (vertices, n)"""
+        force = self.volume * self._local.potential(c.T, self._before.T, *self._place_and_time).T
+        if self.kappa.any():
+            force += self.kappa * self._times_stiffness(self.formulation.scheme.variation(LINEAR_VARIATION, c, self._before))
+        if self._rest is not None:
+            force += self._rest.vector()
+        return force
+
+    def _mass_balance(self, c: Array, mu: Array) -> Array:
+        """R at any c and mu, (vertices, n)"""
+        formulation = self.formulation
+        before = formulation.c_before.x.array[: self._size].reshape(-1, self.n)
+        rows = float(formulation.a0.value) * self.volume * (c - before)
+        if self.mobility is not None:
+            rows += float(formulation.dt.value) * self._times_stiffness(mu) @ self.mobility.T
+        for part in (self._fluxes, self._exchange):
+            if part is not None:
+                _put(self._mu, mu)
+                rows += part.vector()
+        return rows
+
+    @property
+    def _place_and_time(self) -> tuple[Array, float, Array]:
+        formulation = self.formulation
+        t = float(formulation.time.value)
+        return formulation.x, t, formulation.model.ratio_at(formulation.x, t)
+
+    def _held_values(self) -> Array:
+        return self._conditions.held_values() if self.held_mu.any() else np.zeros((len(self.volume), 2 * self.n))
+
+    def _times_stiffness(self, values: Array) -> Array:
+        """K of each column, (vertices, n)"""
+        x, y = self._column
+        product = np.empty_like(values)
+        for i in range(self.n):
+            x.array_w[:] = values[:, i]
+            self.stiffness.mult(x, y)
+            product[:, i] = y.array_r
+        return product
+
+    # -- the Jacobian ---------------------------------------------------------------------------------------------------------
+
+    def jacobian(self, x: PETSc.Vec) -> None:
+        c = x.array_r.reshape(-1, self.n)
+        self._see(c)
+        H = self._local.hessian(c.T, self._before.T, *self._place_and_time)
+        self.curvature = self.volume[:, :, None] * np.moveaxis(H, 2, 0)
+        for part in (self._rest, self._fluxes, self._exchange):
+            if part is not None:
+                part.linearise()
+        self.jacobian_matrix.assemble()
+
+    def mult(self, matrix: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """y = R'(c) x, as PETSc asks."""
+        dc = x.array_r.reshape(-1, self.n)
+        force = self._second_variation(dc)
+        dmu = force / self.volume
+        dmu[self.held_mu] = 0.0
+        rows = float(self.formulation.a0.value) * self.volume * dc
+        if self.mobility is not None:
+            rows += float(self.formulation.dt.value) * self._times_stiffness(dmu) @ self.mobility.T
+        for part in (self._fluxes, self._exchange):
+            if part is not None:
+                rows += part.derivative(dc, dmu)
+        free = self.held_mu & ~self.held_c
+        rows[free] = force[free]
+        rows[self.held_c] = (self.volume * dc)[self.held_c]
+        y.array_w[:] = rows.ravel()
+
+    def _second_variation(self, dc: Array) -> Array:
+        """F''(c) dc of the scheme, (vertices, n)"""
+        force: Array = np.einsum("vij,vj->vi", self.curvature, dc) if self.n > 1 else self.curvature[:, 0] * dc
+        if self.kappa.any():
+            force += self.implicit * self.kappa * self._times_stiffness(dc)
+        if self._rest is not None:
+            force += self._rest.derivative(dc)
+        return force
+
+    def second_variation_diagonal(self) -> Array:
+        """Of F'' without what is assembled, (vertices, n)"""
+        own: Array = np.diagonal(self.curvature, axis1=1, axis2=2) + self.implicit * self.kappa * self.stiffness.getDiagonal().array_r[:, None]
+        return own
+
+    @cached_property
+    def implicit(self) -> float:
+        """The part of the new state in the one at which the scheme takes the gradient energy."""
+        return float(self.formulation.scheme.variation(LINEAR_VARIATION, 1.0, 0.0))
+
+    # -- numbers --------------------------------------------------------------------------------------------------------------
+
+    def energy(self) -> float:
+        """F at u, in units of RT_ref. Collective."""
+        c = self.formulation.fields[:, : self.n].copy()
+        f = self._local.density(c.T, *self._place_and_time)
+        own = float(self.volume[:, 0] @ f)
+        if self.kappa.any():
+            own += 0.5 * float(np.sum(self.kappa * c * self._times_stiffness(c)))
+        if self._energy_of_rest is not None:
+            _put(self._c, c)
+            own += float(fem.assemble_scalar(self._energy_of_rest).real)
+        return float(global_sum(self.comm, own))
+
+    def dissipation(self) -> float:
+        """-sum_i int J_i . grad mu_i dx at u. Collective."""
+        fields = self.formulation.fields
+        mu = fields[:, self.n :].copy()
+        if self.mobility is not None:
+            return float(global_sum(self.comm, np.sum(mu * (self._times_stiffness(mu) @ self.mobility.T))))
+        assert self._fluxes is not None
+        self._see(fields[:, : self.n].copy())
+        _put(self._mu, mu)
+        return float(global_sum(self.comm, np.sum(mu * self._fluxes.vector()))) / float(self.formulation.dt.value)
+
+
+class _Assembled:
+    """A form of (c, mu) as numbers at the owned vertices, and its derivatives as matrices."""
+
+    def __init__(self, form: Any, c: fem.Function, mu: fem.Function | None) -> None:
+        self._form = compile_form(form)
+        space = c.function_space
+        self._n = space.dofmap.index_map_bs
+        self._owned = space.dofmap.index_map.size_local * self._n
+        self._values = la.vector(space.dofmap.index_map, self._n)
+        trial, there = ufl.TrialFunction(space), set(form.coefficients())
+        self._derivatives = []
+        for function in (c, mu):
+            derivative = compile_form(ufl.derivative(form, function, trial)) if function in there else None
+            self._derivatives.append(None if derivative is None else (derivative, fem_petsc.create_matrix(derivative)))
+
+    def vector(self) -> Array:
+        values = self._values
+        values.array[:] = 0.0
+        fem.assemble_vector(values.array, self._form)
+        values.scatter_reverse(la.InsertMode.add)
+        return values.array[: self._owned].reshape(-1, self._n).copy()
+
+    def linearise(self) -> None:
+        """Take the derivatives at the state that c and mu hold."""
+        for derivative in self._derivatives:
+            if derivative is not None:
+                form, matrix = derivative
+                matrix.zeroEntries()
+                fem_petsc.assemble_matrix(matrix, form)
+                matrix.assemble()
+
+    def derivative(self, *directions: Array) -> Array:
+        """Along dc and dmu, (vertices, n)"""
+        total: Array = np.zeros_like(directions[0])
+        for derivative, direction in zip(self._derivatives, directions, strict=False):
+            if derivative is not None:
+                x, y = derivative[1].createVecs()
+                x.array_w[:] = direction.ravel()
+                derivative[1].mult(x, y)
+                total += y.array_r.reshape(-1, self._n)
+                x.destroy(), y.destroy()
+        return total
+
+
+def _put(function: fem.Function, values: Array) -> None:
+    function.x.array[: values.size] = values.ravel()
+    function.x.scatter_forward()
+
+
+def _assembled_matrix(form: Any) -> PETSc.Mat:
+    matrix = fem_petsc.assemble_matrix(form)
+    matrix.assemble()
+    return matrix
+
+
+def _is_local(term: Term, formulation: ConcentrationPotential) -> bool:
+    """Whether the density is a function of composition, place, time and temperature at one point."""
+    if any(isinstance(value, ByRegion) for _, value in term):
+        return False
+    try:
+        LocalVariation([term], formulation.model.composition([0.0] * formulation.n), formulation.scheme)
+    except TypeError:
+        return False
+    return True
+
+
+def _constant_mobility(formulation: ConcentrationPotential) -> Array | None:
+    """L if it is numbers."""
+    entries = [ufl.as_ufl(entry) for row in formulation.mobility.matrix(formulation.flux_composition()) for entry in row]
+    terminals = {terminal for entry in entries for terminal in traverse_unique_terminals(entry)}
+    if not all(isinstance(terminal, (ufl.Constant, ConstantValue)) for terminal in terminals):
+        return None
+    model = formulation.model
+    return LocalMobility(model.mobility, model.composition([0.0] * formulation.n)).matrix(np.zeros(formulation.n))

@@ -1,0 +1,72 @@
+"""What a linear solver of Newton's method is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from petsc4py import PETSc
+
+ONE_CYCLE = {
+    "pc_type": "hypre",
+    "pc_hypre_type": "boomeramg",
+    "pc_hypre_boomeramg_coarsen_type": "HMIS",  # PETSc's default coarsens so slowly in space that all levels have six times J's entries
+    "pc_hypre_boomeramg_interp_type": "ext+i",
+    "pc_hypre_boomeramg_P_max": 4,
+}
+
+MAX_ITERATIONS = 40  # more of them tell that Newton's method itself runs away: a smaller step is the remedy
+
+
+class LinearSolver:
+    """PETSc options, what they cannot say, and what is to be done when the Jacobian has changed. This one leaves all to a user's options."""
+
+    description: ClassVar[str] = "as asked for"
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def attach(self, solver: PETSc.KSP) -> None:
+        """Give the solver what options cannot say, before it reads them."""
+
+    def update(self, jacobian: PETSc.Mat) -> None:
+        """Follow a Jacobian with new values. Collective."""
+
+    def renew(self) -> bool:
+        """After a solution that failed: whether something better than what was used is at hand now, so that another try makes sense."""
+        return False
+
+
+class Direct(LinearSolver):
+    """LU through MUMPS: the fastest and most robust for small problems, and the one that needs no structure."""
+
+    description = "direct (MUMPS)"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = {
+            "ksp_type": "preonly",
+            "pc_type": "lu",
+            "pc_factor_mat_solver_type": "mumps",
+            "mat_mumps_icntl_14": 60,  # per cent of extra workspace: pivoting needs it
+        }
+
+
+class Iterative(LinearSolver):
+    """Flexible GMRES until the residual has fallen by 1e-6: Newton's method then takes as many iterations as with factors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options = {"ksp_type": "fgmres", "ksp_rtol": 1e-6, "ksp_max_it": MAX_ITERATIONS, "ksp_gmres_restart": MAX_ITERATIONS}
+
+
+class Multigrid(Iterative):
+    """Algebraic multigrid for systems (BoomerAMG, with one function for each species): diffusion without charges.
+
+    Not scaled: half a cell's volume at a boundary would hide the constants from it, and the count would grow with the mesh.
+    """
+
+    description = "iterative (algebraic multigrid)"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options |= ONE_CYCLE

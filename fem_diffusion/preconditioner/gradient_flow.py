@@ -1,0 +1,248 @@
+"""Linear solvers for equations with mu eliminated, R' = a_0 M + dt L K M^-1 (M H + kappa K), of fourth order in space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from petsc4py import PETSc
+
+from ..elimination import EliminatedOperators
+from ..parallel import global_max, global_sum
+from .base import ONE_CYCLE, Direct, Iterative
+
+Array = np.ndarray
+
+SWEEPS = 8  # of Chebyshev's iteration at most; a multigrid cycle costs as much
+ACCURACY = 0.15  # of the inner solutions
+OUTDATED = 1.25  # by which the step may change before the two factors are made anew
+SMALLEST = 1e-6  # of mobilities and curvatures, relative to their means: A_1 and A_2 must have inverses
+TIRED = 8  # iterations with old factors, beyond which new ones are the faster way
+STRETCHED = 2.0  # by which the step may change before they are
+MANY = 20  # iterations of the factorised preconditioner beyond which LU factors are the faster way
+
+
+class _OfShell(Iterative):
+    """A preconditioner in Python for a Jacobian without entries."""
+
+    def __init__(self, operators: EliminatedOperators) -> None:
+        super().__init__()
+        self._operators = operators
+        self.options |= {"pc_type": "python", "snes_ksp_ew": True, "snes_ksp_ew_rtol0": 1e-2, "snes_ksp_ew_rtolmax": 1e-2}
+
+    def attach(self, solver: PETSc.KSP) -> None:
+        self._krylov = solver
+        solver.getPC().setType("python")
+        solver.getPC().setPythonContext(self)
+
+
+class Factorised(_OfShell):
+    """Two factors of second order, P = A_1 M^-1 A_2, for each eigenvector of L kappa and its eigenvalue lambda:
+
+        A_1 = a_0 M/w + dt K_g,     A_2 = M w + lambda K,     w = max(L H, (a_0 lambda/dt)^1/2)
+
+    so that P = a_0 M + dt K_g M^-1 (M w + lambda K) + (a_0 lambda/w) K, which is R' but for the last term and for w where L H is small or
+    negative. Where nothing is unstable w is L H, and the last term small at long steps; at short ones w is a constant and P = (a_0^1/2 M +
+    (dt lambda)^1/2 K)^2 in units of M, which has a_0 M and dt lambda K^2 right: the count does not depend on the mesh in either case. It grows
+    where waves can grow within a step, dt (L H)^2 > 4 a_0 lambda with H < 0. K_g is weighted by the mobility's shape g = tr L(c)/tr <L>.
+
+    (With a constant w: Boyanova, Do-Quang & Neytcheva, Comput. Methods Appl. Math. 12 (2012) 1. Measured on a separated mixture at steps of
+    0.3, 3, 10, 30, in units of 7.5 over the fastest growth rate: 7, 9, 13, 23 iterations to 1e-4; with the constant 7, 11, 18, 35.)
+
+    A_1 and A_2 are inverted by a few sweeps of Chebyshev's iteration where that is accurate enough, else by a multigrid cycle; then a constant
+    is added so that the update keeps the mass exactly.
+    """
+
+    description = "iterative (mu eliminated, two factors of second order)"
+
+    def __init__(self, operators: EliminatedOperators) -> None:
+        super().__init__(operators)
+        self._made_for, self._first = 0.0, 0
+        self._pairs: list[tuple[PETSc.KSP, PETSc.KSP]] = []
+        self._vectors = operators.stiffness.createVecRight(), operators.stiffness.createVecLeft()
+
+    def update(self, jacobian: PETSc.Mat) -> None:
+        step, count = self._operators.step, self._krylov.getIterationNumber()
+        if self._pairs and max(step, self._made_for) <= OUTDATED * min(step, self._made_for):
+            self._first = self._first or count
+            if count <= 1.5 * self._first + 1:
+                return
+        self._made_for, self._first = step, 0
+        self._make()
+
+    def renew(self) -> bool:
+        """Not for the step for which it was made: no better one is at hand."""
+        return False
+
+    def _make(self) -> None:
+        operators = self._operators
+        formulation, volume = operators.formulation, operators.volume[:, 0]
+        a0, dt = float(formulation.a0.value), float(formulation.dt.value)
+        L = operators.nodal_mobility()
+        sums = np.asarray(global_sum(operators.comm, np.append(np.tensordot(volume, L, 1).ravel(), volume.sum())))
+        mean = sums[:-1].reshape(operators.n, operators.n) / sums[-1]
+        lambdas, vectors = np.linalg.eig(mean * (operators.kappa * operators.implicit))
+        self._modes, self._inverse = vectors.real, np.linalg.inv(vectors.real)
+        shape = np.maximum(np.trace(L, axis1=1, axis2=2) / np.trace(mean), SMALLEST)
+        K = operators.stiffness if operators.mobility is not None else operators.weighted_stiffness(shape)
+        H = operators.curvature / volume[:, None, None]
+        curvatures = np.einsum("ij,jk,vkl,li->vi", self._inverse, mean, H, self._modes)
+        for pair in self._pairs:
+            for solver in pair:
+                solver.destroy()
+        self._pairs = []
+        for lam, curvature in zip(lambdas.real, curvatures.T, strict=True):
+            positive = float(global_sum(operators.comm, volume @ np.maximum(curvature, 0.0))) / sums[-1]
+            least = np.sqrt(a0 * max(lam, 0.0) / (dt * shape)) + SMALLEST * (positive or 1.0)
+            w = np.maximum(curvature, least)
+            first = self._solver(K, dt, a0 * volume / w)
+            self._pairs.append((first, self._solver(operators.stiffness, max(lam, 0.0), volume * w)))
+
+    def _solver(self, stiffness: PETSc.Mat, s: float, mass: Array) -> PETSc.KSP:
+        """Of s K + diag(mass), with the identity's rows where c is held."""
+        operators = self._operators
+        A = stiffness.copy()
+        A.scale(s)
+        diagonal = A.getDiagonal()
+        diagonal.array_w[:] += mass
+        A.setDiagonal(diagonal)
+        held = operators.held_c.any(axis=1) | operators.held_mu.any(axis=1)
+        if operators.is_open:
+            rows = np.flatnonzero(held) + A.getOwnershipRange()[0]
+            A.zeroRowsColumns(rows.astype(PETSc.IntType), diag=1.0)
+        weight = np.where(held, 1.0, mass)
+        with np.errstate(divide="ignore"):
+            spread = 2 * global_max(operators.comm, np.where(held, 1.0, diagonal.array_r) / weight)
+        sweeps = np.ceil(np.sqrt(spread) / 2 * np.log(2 / ACCURACY))
+        chebyshev = {
+            "ksp_type": "chebyshev",
+            "ksp_max_it": int(min(sweeps, SWEEPS)),
+            "ksp_norm_type": "none",
+            "ksp_chebyshev_eigenvalues": f"{2 / spread},2",  # of a stiffness matrix over its diagonal, at most 2 on good meshes
+            "pc_type": "jacobi",
+        }
+        solver = _configured(A, chebyshev if sweeps <= SWEEPS else {"ksp_type": "preonly"} | ONE_CYCLE)
+        A.destroy()  # the solver keeps it
+        return solver
+
+    def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """y = (A_1 M^-1 A_2)^-1 x, as PETSc asks."""
+        operators = self._operators
+        n, volume = operators.n, operators.volume[:, 0]
+        right, left = self._vectors
+        given = x.array_r.reshape(-1, n)
+        r = given @ self._inverse.T
+        if operators.is_open:
+            r[(operators.held_c | operators.held_mu).any(axis=1)] = 0.0
+        z = np.empty_like(r)
+        for i, (first, second) in enumerate(self._pairs):
+            right.array_w[:] = r[:, i]
+            first.solve(right, left)
+            right.array_w[:] = volume * left.array_r
+            second.solve(right, left)
+            z[:, i] = left.array_r
+        if operators.is_closed:
+            sums = np.asarray(global_sum(operators.comm, np.concatenate([r.sum(axis=0), volume @ z, [volume.sum()]])))
+            z += (sums[:n] / float(operators.formulation.a0.value) - sums[n:-1]) / sums[-1]
+        dc = z @ self._modes.T
+        if operators.is_open:
+            held, free = operators.held_c, operators.held_mu & ~operators.held_c
+            dc[held] = (given / operators.volume)[held]
+            dc[free] = (given / operators.second_variation_diagonal())[free]
+        y.array_w[:] = dc.ravel()
+
+
+class Factors(_OfShell):
+    """LU factors of the equations for (c, mu), made at an earlier state and step; made anew once they have become a bad approximation.
+
+    Exact when fresh, for any model and any step.
+    """
+
+    description = "iterative (mu eliminated, preconditioned by factors of an earlier state)"
+
+    def __init__(self, operators: EliminatedOperators) -> None:
+        super().__init__(operators)
+        self._direct: PETSc.KSP | None = None
+        self._step, self._fresh = 0.0, False
+
+    def update(self, jacobian: PETSc.Mat) -> None:
+        step = self._operators.step
+        tired = self._krylov.getIterationNumber() > TIRED
+        if self._direct is not None and not tired and 1 / STRETCHED < step / self._step < STRETCHED:
+            self._fresh = False
+            return
+        whole = self._operators.whole
+        state = whole.vector()
+        state.array_w[:] = self._operators.formulation.fields.ravel()
+        whole.jacobian(state)
+        if self._direct is None:
+            self._direct = _configured(whole.jacobian_matrix, Direct().options)
+            self._right, self._left = whole.vector(), whole.vector()
+        self._direct.setUp()
+        self._step, self._fresh = step, True
+
+    def renew(self) -> bool:
+        if self._fresh or self._direct is None:
+            return False
+        self._direct.destroy()
+        self._direct = None
+        return True
+
+    def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        """y = dc of the equations for (c, mu) with x in the rows that c alone has."""
+        operators, n = self._operators, self._operators.n
+        assert self._direct is not None
+        r = x.array_r.reshape(-1, n)
+        rows = self._right.array_w.reshape(-1, 2 * n)
+        rows[:, n:] = np.where(operators.held_mu, 0.0, r)
+        rows[:, :n] = np.where(operators.held_mu, r, 0.0)
+        rows[:, :n][operators.held_c] = (r / operators.volume)[operators.held_c]
+        self._direct.solve(self._right, self._left)
+        y.array_w[:] = self._left.array_r.reshape(-1, 2 * n)[:, :n].ravel()
+
+
+class GradientFlow(_OfShell):
+    """Two factors of second order as long as that takes few iterations, which is at short steps; LU factors beyond."""
+
+    description = "iterative (mu eliminated; two factors of second order, at long steps LU factors of an earlier state)"
+
+    def __init__(self, operators: EliminatedOperators) -> None:
+        super().__init__(operators)
+        self._short, self._long = Factorised(operators), Factors(operators)
+        self._now: Factorised | Factors = self._short
+        self._too_long = np.inf  # a step at which the short one took too many iterations
+
+    def attach(self, solver: PETSc.KSP) -> None:
+        super().attach(solver)
+        self._short._krylov = self._long._krylov = solver
+
+    def update(self, jacobian: PETSc.Mat) -> None:
+        step = self._operators.step
+        if self._now is self._short and self._krylov.getIterationNumber() > MANY:
+            self._too_long = step
+        self._now = self._short if step < self._too_long / 2 else self._long
+        self._now.update(jacobian)
+
+    def renew(self) -> bool:
+        if self._now is self._short:
+            self._too_long = self._operators.step
+            return True
+        return self._long.renew()
+
+    def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
+        self._now.apply(preconditioner, x, y)
+
+
+def _configured(matrix: PETSc.Mat, options: dict[str, Any]) -> PETSc.KSP:
+    """A solver with these options, and no others."""
+    solver = PETSc.KSP().create(matrix.comm)
+    solver.setOptionsPrefix("inner_")
+    solver.setOperators(matrix)
+    database = PETSc.Options("inner_")
+    for key, value in options.items():
+        database[key] = value
+    solver.setFromOptions()
+    for key in options:
+        database.delValue(key)
+    solver.setUp()
+    return solver

@@ -1,0 +1,142 @@
+"""scripts/benchmark: its numbers are those of the problems it names, and its two codes solve the same equations."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+SCRIPTS = REPO / "scripts"
+pytestmark = pytest.mark.serial
+
+
+def benchmark(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPTS / "benchmark.py"), *words]
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+def numbers(folder: Path, *words: str) -> list[dict[str, Any]]:
+    """What --json writes."""
+    path = folder / "numbers.json"
+    done = benchmark("--json", str(path), *words)
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(path.read_text())
+    return found
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scripts' modules can be imported."""
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+
+
+def energy_of_the_noise(n: int) -> float:
+    """F of W1's initial state on n x n squares cut along one diagonal, c linear in triangles, f = 100 c^2 (1-c)^2 by the vertex rule.
+
+    |grad c|^2 is that of the differences along the sides: int = sum over sides of (difference)^2, half of it on the boundary. A vertex has a third
+    of the area of its triangles, of which a corner on the diagonal has two and the others one.
+    """
+    c = 0.63 + 0.02 * (0.5 - np.random.default_rng(42).random((n + 1, n + 1)))
+    triangles = np.zeros((n + 1, n + 1))
+    for corner, count in {(0, 0): 2, (1, 1): 2, (0, 1): 1, (1, 0): 1}.items():
+        triangles[corner[0] : n + corner[0], corner[1] : n + corner[1]] += count
+    weight = np.ones(n + 1)
+    weight[[0, -1]] = 0.5
+    gradient = (np.diff(c, axis=0) ** 2 * weight).sum() + (np.diff(c, axis=1) ** 2 * weight[:, None]).sum()
+    return float((triangles / (6 * n**2) * 100 * c**2 * (1 - c) ** 2).sum() + 0.01 / 2 * gradient)
+
+
+def test_all_numbers_of_a_measurement(tmp_path: Path) -> None:
+    """W1 on 8 x 8 cells: 2 x 81 unknowns, three steps of 5e-6 from the noise that is the same for every code."""
+    ours, rival = numbers(tmp_path, "--rival", "--steps", "3", "w1-8")
+    for code, result in (("fem_diffusion", ours), ("rival", rival)):
+        assert result["code"] == code
+        assert (result["unknowns"], result["steps"], result["ranks"], result["scaled_from_steps"]) == (162, 3, 1, 3)
+        assert result["newton"] >= 3 and result["linear"] >= result["newton"]
+        assert result["history"][-1][0] == pytest.approx(1.5e-5, rel=1e-12)
+        assert {"residual", "jacobian", "setup", "solve", "diagnostics", "rest"} == set(result["parts"])
+        assert all(seconds >= 0 for seconds in result["parts"].values())
+        assert result["cpu"] == pytest.approx(sum(result["parts"].values()), rel=1e-9)
+        assert 20 < result["memory_before_loop"] <= result["memory"] < 2000
+        assert result["checks"].keys() == {"E", "cmin", "cmax"}
+    assert ours["history"][0][1] == pytest.approx(energy_of_the_noise(8), rel=1e-12)
+
+
+def test_two_ranks_start_from_the_same_noise_and_give_the_same_answer(tmp_path: Path) -> None:
+    (one,) = numbers(tmp_path, "--steps", "2", "w1-8")
+    (two,) = numbers(tmp_path, "--steps", "2", "-n", "2", "w1-8")
+    assert (one["ranks"], two["ranks"]) == (1, 2)
+    assert two["history"][0][1] == pytest.approx(energy_of_the_noise(8), rel=1e-12)
+    for name, value in one["checks"].items():
+        assert two["checks"][name] == pytest.approx(value, rel=1e-7)
+
+
+def test_both_codes_tend_to_the_spectral_solution(tmp_path: Path) -> None:
+    """F of PFHub 1b at t = 1: the two ways to integrate f differ by second order in h, and so by a quarter on half of the cells' size."""
+    with (REPO / "tests" / "reference" / "pfhub_1b.csv").open() as file:
+        exact = next(float(row["free_energy"]) for row in csv.DictReader(file) if float(row["time"]) == 1)
+    rows = numbers(tmp_path, "--rival", "--rival-longest", "0.05", "--end", "1", "pfhub-40", "pfhub-80")
+    errors = {(row["code"], row["cells"]): row["checks"]["E"] / exact - 1 for row in rows}
+    assert all(abs(errors[code, 80]) < 1e-4 for code in ("fem_diffusion", "rival"))
+    coarse, fine = (errors["rival", n] - errors["fem_diffusion", n] for n in (40, 80))
+    assert coarse / fine == pytest.approx(4, rel=0.1)
+    assert abs(fine) > 1e-5  # not the same scheme
+
+
+@pytest.mark.parametrize("kind", ["classic", "steric"])
+def test_both_codes_tend_to_one_charge_of_ions(tmp_path: Path, kind: str) -> None:
+    """W3 with the same step of backward Euler: the charge of the layers, extrapolated to h = 0 from errors of second order.
+
+    The codes differ by 1.5 % and 0.45 % on the two meshes, by 0.1 % in the limit; crowding changes the limit by 0.24 %.
+    """
+    rows = numbers(tmp_path, "--rival", "--scheme", "backward-euler", "--steps", "1", f"w3-{kind}-64", f"w3-{kind}-128")
+    charge = {(row["code"], row["cells"]): row["checks"]["charge_left"] for row in rows}
+    limits = [(4 * charge[code, 128] - charge[code, 64]) / 3 for code in ("fem_diffusion", "rival")]
+    assert limits[0] == pytest.approx(limits[1], rel=1.5e-3)
+
+
+def test_error_falls_with_the_order_of_the_scheme(scripts: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A work-precision study of PFHub 1b on 20 x 20 cells: half the step gives half the error of backward Euler, a quarter of that of BDF2."""
+    import precision
+
+    monkeypatch.setattr(precision, "TOLERANCES", ())
+    study = precision.Study("pfhub_1b.toml", 4.0, cells=(20, 20), counts=(10, 20), schemes=("backward-euler", "bdf2"), title="tiny")
+    points = precision.measured(study)
+    first, second = ([point["error"] for point in points if point["scheme"] == scheme] for scheme in study.schemes)
+    assert first[0] / first[1] == pytest.approx(2, rel=0.05)
+    assert second[0] / second[1] == pytest.approx(4, rel=0.1)
+    assert "| bdf2 | step 0.2 | potential | 20 |" in precision.table(study, points)
+
+
+def test_energies_between_steps_are_cubic(scripts: None) -> None:
+    import benchmark as module
+
+    t = np.cumsum(np.linspace(0.1, 1.5, 12))
+    history = np.column_stack([t, 1 + t - 0.2 * t**2 + 0.01 * t**3]).tolist()
+    for time in (0.15, 3.3, 9.0):
+        assert module.at(history, time) == pytest.approx(1 + time - 0.2 * time**2 + 0.01 * time**3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("w4-8",), "no workload 'w4-8'; legal: w1, w2, w3-classic, w3-steric, pfhub, with -CELLS"),
+        (("nowhere.toml",), "there is no file nowhere.toml"),
+        (("--adaptive", "--steps", "3", "w1-8"), "--steps is for fixed steps"),
+        (("--set", "time.sceme=bdf2", "w1-8"), "sceme"),
+    ],
+)
+def test_wrong_words_say_what_is_legal(words: tuple[str, ...], message: str) -> None:
+    done = benchmark(*words)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
