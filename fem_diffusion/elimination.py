@@ -34,7 +34,7 @@ from .formulation import ConcentrationPotential, Functional, parts
 from .free_energy import Gradient, Term
 from .operators import AssembledOperators, compile_form
 from .parallel import global_sum
-from .pointwise import LocalMobility
+from .pointwise import LocalMobility, has_gradient
 from .vertexwise import LINEAR_VARIATION, LocalVariation
 
 Array = np.ndarray
@@ -98,7 +98,11 @@ class EliminatedOperators:
         self._energy_of_rest = None
         if not others.is_empty:
             self._energy_of_rest = compile_form(others.value(model.composition(parts(self._c), **formulation.place_and_time), None))
-            return LocalVariation(local, composition, scheme), kappa, _Assembled(scheme.variation(others, self._c, self._c_old), self._c, None)
+            return (
+                LocalVariation(local, composition, scheme),
+                kappa,
+                _Assembled(scheme.variation(others, self._c, self._c_old), self._c, None),
+            )
         return LocalVariation(local, composition, scheme), kappa, None
 
     def _assembled(self, form: Any) -> _Assembled | None:
@@ -278,7 +282,9 @@ class EliminatedOperators:
 
     def second_variation_diagonal(self) -> Array:
         """Of F'' without what is assembled, (vertices, n)"""
-        own: Array = np.diagonal(self.curvature, axis1=1, axis2=2) + self.implicit * self.kappa * self.stiffness.getDiagonal().array_r[:, None]
+        own: Array = (
+            np.diagonal(self.curvature, axis1=1, axis2=2) + self.implicit * self.kappa * self.stiffness.getDiagonal().array_r[:, None]
+        )
         return own
 
     @cached_property
@@ -369,7 +375,7 @@ def _assembled_matrix(form: Any) -> PETSc.Mat:
 
 def _is_local(term: Term, formulation: ConcentrationPotential) -> bool:
     """Whether the density is a function of composition, place, time and temperature at one point."""
-    if any(isinstance(value, ByRegion) for _, value in term):
+    if has_gradient(term, formulation.model.composition([0.0] * formulation.n)) or any(isinstance(value, ByRegion) for _, value in term):
         return False
     try:
         LocalVariation([term], formulation.model.composition([0.0] * formulation.n), formulation.scheme)

@@ -11,6 +11,11 @@ import numpy as np
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
+from ufl import classes
+from ufl.algorithms.map_integrands import map_integrand_dags
+from ufl.corealg.map_dag import map_expr_dag
+from ufl.corealg.multifunction import MultiFunction
+from ufl.domain import extract_unique_domain
 
 from .errors import InputError
 
@@ -22,12 +27,41 @@ JIT_OPTIONS = {"timeout": 120, "cffi_extra_compile_args": ["-O2", "-g0"]}
 
 def compile_form(form: Any) -> Any:
     """The form as compiled code. A compilation that was killed leaves a lock on which every later run waits in vain: it is named."""
-    return _naming_stale_locks(lambda: fem.form(form, jit_options=JIT_OPTIONS))
+    general = map_integrand_dags(_General(form.ufl_domain()), form)
+    return _naming_stale_locks(lambda: fem.form(general, jit_options=JIT_OPTIONS))
 
 
 def compile_expression(expression: Any, points: np.ndarray) -> Any:
     """The expression as compiled code, to be evaluated at points (n, dimension) of the reference cell."""
-    return _naming_stale_locks(lambda: fem.Expression(expression, points, jit_options=JIT_OPTIONS))
+    general = map_expr_dag(_General(extract_unique_domain(expression)), expression)
+    return _naming_stale_locks(lambda: fem.Expression(general, points, jit_options=JIT_OPTIONS))
+
+
+class _General(MultiFunction):
+    """Compiled code is found again by its text: so numbers become Constants, and the labels of variables, which UFL numbers in the order in
+    which a process makes them, are numbered from zero. A sweep then compiles once, in one process or many.
+
+    Exponents stay numbers: x^2 is a product, and pow(x, n) is not.
+    """
+
+    def __init__(self, domain: Any) -> None:
+        super().__init__()
+        self._domain, self._constants, self._labels = domain, dict[float, Any](), dict[Any, Any]()
+
+    expr = MultiFunction.reuse_if_untouched
+
+    def float_value(self, number: Any) -> Any:
+        value = float(number)
+        if value not in self._constants:
+            self._constants[value] = fem.Constant(self._domain, value)
+        return self._constants[value]
+
+    def power(self, power: Any, base: Any, exponent: Any) -> Any:
+        given = power.ufl_operands[1]
+        return self.reuse_if_untouched(power, base, given if isinstance(given, classes.FloatValue) else exponent)
+
+    def label(self, label: Any) -> Any:
+        return self._labels.setdefault(label, classes.Label(len(self._labels)))
 
 
 def _naming_stale_locks(compile: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""Cells of ions in two dimensions: mass, charge and energy in every step, and the same fluxes on any number of ranks."""
+"""Cells of ions in two dimensions: mass, charge and energy in every step."""
 
 from __future__ import annotations
 

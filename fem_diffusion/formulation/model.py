@@ -157,7 +157,7 @@ class Functional:
         self._at = fem.Function(space)  # stands for the state in the variation; replaced by any expression
         n = len(model.names)
         q = parts(ufl.TestFunction(space))
-        self._direction = ufl.as_vector([*q[:n], *[ufl.as_ufl(0.0)] * (len(q) - n)])
+        self._direction = ufl.as_vector([*q[:n], *[ufl.as_ufl(0.0)] * (len(q) - n)]) if len(q) > 1 else q[0]
         lumped = geometry.dx(VERTEX_RULE)
         degree = {"quadrature_degree": gradient_degree(mesh)}
         exact, everywhere = geometry.dx(degree), geometry.everywhere(degree)

@@ -14,6 +14,7 @@ from dolfinx import fem
 from dolfinx import mesh as dmesh
 
 from ..errors import InputError, did_you_mean
+from ..operators import compile_form
 from ..parallel import global_max, global_min, global_sum
 from .measure import Measure, is_vertex_rule
 
@@ -206,7 +207,7 @@ def obtuse(geometry: Geometry) -> bool:
     space = fem.functionspace(geometry.mesh, ("Lagrange", 1))
     u, v = ufl.TrialFunction(space), ufl.TestFunction(space)
     form = ufl.inner(ufl.grad(u), ufl.grad(v)) * geometry.dx({"quadrature_degree": 2})
-    stiffness = fem.assemble_matrix(fem.form(form))
+    stiffness = fem.assemble_matrix(compile_form(form))
     stiffness.scatter_reverse()
     rows = np.repeat(np.arange(len(stiffness.indptr) - 1), np.diff(stiffness.indptr))
     owned = rows < space.dofmap.index_map.size_local

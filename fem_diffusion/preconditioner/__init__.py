@@ -5,4 +5,15 @@ from .charged import TwoLevel, TwoLevelInFractions
 from .choice import choose, is_large, may_eliminate
 from .gradient_flow import GradientFlow
 
-__all__ = ["Direct", "GradientFlow", "Iterative", "LinearSolver", "Multigrid", "TwoLevel", "TwoLevelInFractions", "choose", "is_large", "may_eliminate"]
+__all__ = [
+    "Direct",
+    "GradientFlow",
+    "Iterative",
+    "LinearSolver",
+    "Multigrid",
+    "TwoLevel",
+    "TwoLevelInFractions",
+    "choose",
+    "is_large",
+    "may_eliminate",
+]
