@@ -10,6 +10,7 @@ import numpy as np
 from petsc4py import PETSc
 
 from .errors import InputError
+from .old_jacobian import OldJacobian
 from .operators import Operators
 from .parallel import global_max, global_sum
 from .preconditioner import Direct, LinearSolver
@@ -26,6 +27,7 @@ DEFAULTS = {
 
 CALM = 0.1  # the update of an entropy variable that belongs to a small residual
 NOISE = 1e-5  # what round-off may leave of it
+LEFT = 1e-12  # estimated error at which iterations with an old Jacobian end: drifts of mass stay at round-off
 
 REASONS = {
     -1: "the residual cannot be evaluated there",
@@ -88,6 +90,9 @@ class Newton:
     CALM or falls no more, or when the last update of the `watched` fields of each block is a full one and at most snes_stol: convergence is
     quadratic, so the error then is about its square.
 
+    Where the linear solver keeps its factors, iterations go on with an old Jacobian as long as they converge fast (`OldJacobian`). They converge
+    at some rate r, and the error after an update is about r times that: they have converged where it is at most LEFT.
+
     limit(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns
     whether it shortened it, on any rank.
     """
@@ -105,6 +110,7 @@ class Newton:
         self.operators, self.norms, self._limits, self._watched = operators, norms, limit, watched
         self.linear = linear or Direct()
         self._prefix, self._defaults = prefix, DEFAULTS | self.linear.options | options
+        self._old = OldJacobian(norms.comm, np.repeat(norms.weights, norms.block))
         self.snes: PETSc.SNES | None = None
 
     def _build(self) -> None:
@@ -133,16 +139,25 @@ class Newton:
         self.snes.setConvergenceTest(self._converged)
 
     def _jacobian(self, x: PETSc.Vec) -> None:
+        if self._keeps and self._old.serves:
+            return
+        if self._keeps:
+            self._old.renew()
+        else:
+            self._old.forget()
         self.operators.jacobian(x)
         self.linear.update(self.operators.preconditioner_matrix)
 
     def _precheck(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
         direction = y.array_r.copy()
+        if self._keeps and self._old.is_old:
+            direction = -self._old.step(-direction)
+            y.array_w[:] = direction
         limited = self._limit is not None and self._limit(x.array_r, direction)
         if self._limit is not None:
             y.array_w[:] = direction
         self._target = None if limited else x.array_r - direction
-        return self._limit is not None
+        return self._limit is not None or (self._keeps and self._old.is_old)
 
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         rtol, atol, stol, max_it = snes.getTolerances()
@@ -151,17 +166,23 @@ class Newton:
             return int(PETSc.SNES.ConvergedReason.DIVERGED_FNORM_NAN)
         if iteration == 0:
             self._first, self._update = residual, np.inf
+            self._old.start()
             return 0
         update = self.norms.largest(snes.getSolutionUpdate().array_r)[self._watched].max(initial=0.0)
         full, before = self._took_full_step(snes), self._update
         self._update = float(update) if full else np.inf
+        old, rate = self._keeps and self._old.is_old, float(update / before) if before < np.inf else np.inf
+        if self._keeps:
+            self._old.took(-snes.getSolutionUpdate().array_r, float(update), rate, full)
         falls_no_more = update > 0.5 * before
         settled = full and (falls_no_more and before <= NOISE if self._strict else falls_no_more or update <= CALM)
+        if old:  # an error that is r times the update, and not about its square
+            settled = settled and update * rate <= stol
         if np.all(residual <= atol) and settled:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS)
         if np.all(residual <= rtol * self._first) and settled:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
-        if full and update <= stol:
+        if full and (update * rate <= LEFT if old else update <= stol):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_SNORM_RELATIVE)
         return 0 if iteration < max_it else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
 
@@ -178,6 +199,7 @@ class Newton:
                  residual; a steady state has no such bound: where hardly anything can move, a potential may be wrong by 20 RT at no residual.
         """
         self._limit, self._strict = self._limits if limited else None, strict
+        self._keeps = self.linear.keeps and not strict
         spent = NOTHING
         while True:
             reason, taken = self._try(values)
@@ -213,6 +235,7 @@ class Newton:
             if petsc_object is not None:
                 petsc_object.destroy()
         self.snes = None
+        self._old.forget()
 
     def _withdraw_options(self) -> None:
         """Our defaults leave the database once they are read, so that what is left at the end are a user's own misspelt ones."""
