@@ -17,9 +17,10 @@ SWEEPS = 8  # of Chebyshev's iteration at most; a multigrid cycle costs as much
 ACCURACY = 0.15  # of the inner solutions
 OUTDATED = 1.25  # by which the step may change before the two factors are made anew
 SMALLEST = 1e-6  # of mobilities and curvatures, relative to their means: A_1 and A_2 must have inverses
-TIRED = 8  # iterations with old factors, beyond which new ones are the faster way
+WORSE = 1.5  # by which the iterations for a digit may grow before
+TIRED = 3.0  # iterations for a digit with old LU factors, beyond which new ones are the faster way
 STRETCHED = 2.0  # by which the step may change before they are
-MANY = 20  # iterations of the factorised preconditioner beyond which LU factors are the faster way
+MANY = 8.0  # iterations for a digit with two factors of second order, beyond which LU factors are the faster way
 
 
 class _OfShell(Iterative):
@@ -38,6 +39,11 @@ class _OfShell(Iterative):
         self._krylov = solver
         solver.getPC().setType("python")
         solver.getPC().setPythonContext(self)
+
+    @property
+    def effort(self) -> float:
+        """Iterations for each digit that the last solution was asked for; inexact Newton steps ask for few."""
+        return self._krylov.getIterationNumber() / -np.log10(self._krylov.getTolerances()[0])
 
 
 class Factorised(_OfShell):
@@ -61,17 +67,17 @@ class Factorised(_OfShell):
 
     def __init__(self, operators: EliminatedOperators) -> None:
         super().__init__(operators)
-        self._made_for, self._first = 0.0, 0
+        self._made_for, self._first = 0.0, 0.0
         self._pairs: list[tuple[PETSc.KSP, PETSc.KSP]] = []
         self._vectors = operators.stiffness.createVecRight(), operators.stiffness.createVecLeft()
 
     def update(self, jacobian: PETSc.Mat) -> None:
-        step, count = self._operators.step, self._krylov.getIterationNumber()
+        step = self._operators.step
         if self._pairs and max(step, self._made_for) <= OUTDATED * min(step, self._made_for):
-            self._first = self._first or count
-            if count <= 1.5 * self._first + 1:
+            self._first = self._first or self.effort
+            if self.effort <= WORSE * self._first:
                 return
-        self._made_for, self._first = step, 0
+        self._made_for, self._first = step, 0.0
         self._make()
 
     def renew(self) -> bool:
@@ -171,8 +177,7 @@ class Factors(_OfShell):
 
     def update(self, jacobian: PETSc.Mat) -> None:
         step = self._operators.step
-        tired = self._krylov.getIterationNumber() > TIRED
-        if self._direct is not None and not tired and 1 / STRETCHED < step / self._step < STRETCHED:
+        if self._direct is not None and self.effort <= TIRED and 1 / STRETCHED < step / self._step < STRETCHED:
             self._fresh = False
             return
         whole = self._operators.whole
@@ -222,7 +227,7 @@ class GradientFlow(_OfShell):
 
     def update(self, jacobian: PETSc.Mat) -> None:
         step = self._operators.step
-        if self._now is self._short and self._krylov.getIterationNumber() > MANY:
+        if self._now is self._short and self.effort > MANY:
             self._too_long = step
         self._now = self._short if step < self._too_long / 2 else self._long
         self._now.update(jacobian)
