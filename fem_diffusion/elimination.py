@@ -216,7 +216,7 @@ class EliminatedOperators:
         before = formulation.c_before.x.array[: self._size].reshape(-1, self.n)
         rows = float(formulation.a0.value) * self.volume * (c - before)
         if self.mobility is not None:
-            rows += float(formulation.dt.value) * self._times_stiffness(mu) @ self.mobility.T
+            rows += float(formulation.dt.value) * combined(self.mobility, self._times_stiffness(mu))
         for part in (self._fluxes, self._exchange):
             if part is not None:
                 _put(self._mu, mu)
@@ -235,12 +235,13 @@ class EliminatedOperators:
     def _times_stiffness(self, values: Array) -> Array:
         """K of each column, (vertices, n)"""
         x, y = self._column
-        product = np.empty_like(values)
-        for i in range(self.n):
-            x.array_w[:] = values[:, i]
+        products = np.empty((self.n, len(values)))
+        for column, product in zip(values.T, products, strict=True):
+            x.placeArray(np.ascontiguousarray(column))
+            y.placeArray(product)
             self.stiffness.mult(x, y)
-            product[:, i] = y.array_r
-        return product
+            x.resetArray(), y.resetArray()
+        return products.T
 
     # -- the Jacobian ---------------------------------------------------------------------------------------------------------
 
@@ -262,7 +263,7 @@ class EliminatedOperators:
         dmu[self.held_mu] = 0.0
         rows = float(self.formulation.a0.value) * self.volume * dc
         if self.mobility is not None:
-            rows += float(self.formulation.dt.value) * self._times_stiffness(dmu) @ self.mobility.T
+            rows += float(self.formulation.dt.value) * combined(self.mobility, self._times_stiffness(dmu))
         for part in (self._fluxes, self._exchange):
             if part is not None:
                 rows += part.derivative(dc, dmu)
@@ -311,7 +312,7 @@ class EliminatedOperators:
         fields = self.formulation.fields
         mu = fields[:, self.n :].copy()
         if self.mobility is not None:
-            return float(global_sum(self.comm, np.sum(mu * (self._times_stiffness(mu) @ self.mobility.T))))
+            return float(global_sum(self.comm, np.sum(mu * combined(self.mobility, self._times_stiffness(mu)))))
         assert self._fluxes is not None
         self._see(fields[:, : self.n].copy())
         _put(self._mu, mu)
@@ -362,15 +363,27 @@ class _Assembled:
         return total
 
 
+def combined(matrix: Array, values: Array) -> Array:
+    """sum_j A_ij v_j of values (vertices, n); numpy's product with a matrix of one entry is slow."""
+    product: Array = values * matrix[0, 0] if matrix.size == 1 else values @ matrix.T
+    return product
+
+
 def _put(function: fem.Function, values: Array) -> None:
     function.x.array[: values.size] = values.ravel()
     function.x.scatter_forward()
 
 
 def _assembled_matrix(form: Any) -> PETSc.Mat:
+    """Without its zeros: at right angles gradients have no product, and on a box that is half of all entries."""
     matrix = fem_petsc.assemble_matrix(form)
     matrix.assemble()
-    return matrix
+    starts, columns, values = matrix.getValuesCSR()
+    there = np.abs(values) > 1e-14 * np.abs(values).max(initial=0.0)
+    counts = np.append(0, np.cumsum(there))[starts].astype(PETSc.IntType)
+    compressed = PETSc.Mat().createAIJ(matrix.getSizes(), csr=(counts, columns[there], values[there]), comm=matrix.comm)
+    matrix.destroy()
+    return compressed
 
 
 def _is_local(term: Term, formulation: ConcentrationPotential) -> bool:

@@ -13,7 +13,7 @@ from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
 from .steady import SteadyState, in_time
 from .step import StepData
-from .step_size import FAILURE, GROWTH, History, lagrange, next_factor
+from .step_size import FAILURE, GROWTH, History, Trail, lagrange, next_factor
 from .system import System
 
 ROUND_OFF = 1e-12  # relative rise of the energy that is not a rise
@@ -85,7 +85,7 @@ class Integrator:
         self.time = 0.0
         self._number = 0
         self._values = system.values()
-        self._older = self._values.copy()
+        self._trail = Trail([0.0], [self._values])
         self._history = History([0.0], [system.concentrations.copy()], rate)
         self._energy = system.energy(0.0)
         if not np.isfinite(self._energy):
@@ -130,7 +130,8 @@ class Integrator:
         system = self.system
         result = self._direct.solve()
         self.time, self._number, self.steady, self.jumped = end, 1, True, True
-        self._older, self._values = self._values, system.values()
+        self._values = system.values()
+        self._trail = Trail([end], [self._values])
         self._history = History([end], [system.concentrations.copy()], np.zeros_like(system.concentrations))
         self._energy = system.energy(end)
         iterations = result.newton_iterations, result.linear_iterations
@@ -242,8 +243,9 @@ class Integrator:
         fluxes = self._mean_fluxes(dt, two_levels, ratio)
         quiet = bool(np.all(change * float(self.settings.end) <= STEADY * dt * np.maximum(spread, 1e-300)))
         self.steady = quiet and (not self._driven or self._next_time(dt) >= float(self.settings.end))
-        self._older, self._values = self._values, system.values()
+        self._values = system.values()
         self.time, self._number = self._next_time(dt), self._number + 1
+        self._trail.push(system.comm, self.time, self._values)
         self._history.push(self.time, c.copy())
         self._energy, self._largest_energy, self._spread = energy, max(self._largest_energy, abs(energy)), spread
         self._fluxes, self._accepted_dt, self._restarted = fluxes, dt, False
@@ -265,11 +267,11 @@ class Integrator:
         return {key: a2 / (a0 * ratio) * self._fluxes[key] + flux / a0 for key, flux in at_end.items()}
 
     def _guess(self, dt: float) -> np.ndarray:
-        """The old state moved along the last change, which keeps Newton on the branch that leads on; unless that leaves the admissible range."""
-        if self._number == 0 or self._accepted_dt is None:
+        """The old states extrapolated, which keeps Newton on the branch that leads on; unless that leaves the admissible range."""
+        if self._number == 0:
             return self._values
         formulation = self.system.formulation
-        guess = formulation.guess(self._values, self._older, min(dt / self._accepted_dt, GROWTH))
+        guess = formulation.guess(self._values, self._trail.extrapolated(self.time + dt))
         rows = formulation.concentration_rows
         admissible = rows is None or self._admissible(guess.reshape(-1, formulation.block)[:, rows])
         return guess if global_sum(self.system.comm, int(not admissible)) == 0 else self._values

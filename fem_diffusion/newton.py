@@ -10,7 +10,7 @@ import numpy as np
 from petsc4py import PETSc
 
 from .errors import InputError
-from .old_jacobian import OldJacobian
+from .old_jacobian import MOST, OldJacobian
 from .operators import Operators
 from .parallel import global_max, global_sum
 from .preconditioner import Direct, LinearSolver
@@ -28,6 +28,7 @@ DEFAULTS = {
 CALM = 0.1  # the update of an entropy variable that belongs to a small residual
 NOISE = 1e-5  # what round-off may leave of it
 LEFT = 1e-12  # estimated error at which iterations with an old Jacobian end: drifts of mass stay at round-off
+LEFT_AT_REST = 1e-11  # the same beside a residual below tolerance, which alone leaves 4e-8 between electrodes at 25 thermal volts
 
 REASONS = {
     -1: "the residual cannot be evaluated there",
@@ -90,8 +91,11 @@ class Newton:
     CALM or falls no more, or when the last update of the `watched` fields of each block is a full one and at most snes_stol: convergence is
     quadratic, so the error then is about its square.
 
+    Linear systems are solved as far as the last update asks for (`LinearSolver.forcing`), unless a user's -ksp_rtol does.
+
     Where the linear solver keeps its factors, iterations go on with an old Jacobian as long as they converge fast (`OldJacobian`). They converge
-    at some rate r, and the error after an update is about r times that: they have converged where it is at most LEFT.
+    at some rate r, and the error after an update is about r times that: they have converged where it is at most LEFT, or LEFT_AT_REST and the
+    residual is small. Such iterations do not count against snes_max_it.
 
     limit(x, y): given the iterate x and Newton's direction y (the update is -y), changes y so that x - y is admissible; returns
     whether it shortened it, on any rank.
@@ -127,6 +131,7 @@ class Newton:
             given |= set(linear.options)  # they are for that preconditioner
         else:
             linear.attach(self.snes.getKSP())
+        self._forces = "ksp_rtol" in linear.options and "ksp_rtol" not in given
         self._ours = [key for key in self._defaults if key not in given]
         for key in self._ours:
             options[key] = self._defaults[key]
@@ -135,10 +140,16 @@ class Newton:
         except PETSc.Error as error:
             self._withdraw_options()
             raise InputError(f"PETSc refuses the options after `--`: {error}") from None
+        self._most = self.snes.getTolerances()[3]
+        self.snes.setTolerances(max_it=self._most + MOST)
         self.snes.setLineSearchPreCheck(self._precheck)
         self.snes.setConvergenceTest(self._converged)
 
     def _jacobian(self, x: PETSc.Vec) -> None:
+        assert self.snes is not None
+        forcing = self.linear.forcing(self._last)
+        if self._forces and forcing is not None:
+            self.snes.getKSP().setTolerances(rtol=forcing)
         if self._keeps and self._old.serves:
             return
         if self._keeps:
@@ -160,31 +171,31 @@ class Newton:
         return self._limit is not None or (self._keeps and self._old.is_old)
 
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
-        rtol, atol, stol, max_it = snes.getTolerances()
+        rtol, atol, stol, _ = snes.getTolerances()
         residual = self.norms.residual(snes.getFunction()[0].array_r)
         if not np.all(np.isfinite(residual)):
             return int(PETSc.SNES.ConvergedReason.DIVERGED_FNORM_NAN)
         if iteration == 0:
-            self._first, self._update = residual, np.inf
+            self._first, self._update, self._last = residual, np.inf, 0.0
             self._old.start()
             return 0
         update = self.norms.largest(snes.getSolutionUpdate().array_r)[self._watched].max(initial=0.0)
         full, before = self._took_full_step(snes), self._update
-        self._update = float(update) if full else np.inf
+        self._update = self._last = float(update) if full else np.inf
         old, rate = self._keeps and self._old.is_old, float(update / before) if before < np.inf else np.inf
         if self._keeps:
             self._old.took(-snes.getSolutionUpdate().array_r, float(update), rate, full)
         falls_no_more = update > 0.5 * before
         settled = full and (falls_no_more and before <= NOISE if self._strict else falls_no_more or update <= CALM)
         if old:  # an error that is r times the update, and not about its square
-            settled = settled and update * rate <= stol
+            settled = settled and update * rate <= LEFT_AT_REST
         if np.all(residual <= atol) and settled:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_ABS)
         if np.all(residual <= rtol * self._first) and settled:
             return int(PETSc.SNES.ConvergedReason.CONVERGED_FNORM_RELATIVE)
         if full and (update * rate <= LEFT if old else update <= stol):
             return int(PETSc.SNES.ConvergedReason.CONVERGED_SNORM_RELATIVE)
-        return 0 if iteration < max_it else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
+        return 0 if iteration - self._old.used < self._most else int(PETSc.SNES.ConvergedReason.DIVERGED_MAX_IT)
 
     def _took_full_step(self, snes: PETSc.SNES) -> bool:
         """Whether the last update is Newton's own, neither limited nor shortened: a small one of those says nothing about the error."""

@@ -41,7 +41,7 @@ class OldJacobian:
     def start(self) -> None:
         """A new solution begins."""
         self._last: np.ndarray | None = None
-        self._used = 0
+        self.used = 0  # iterations of this solution with an old Jacobian
 
     def renew(self) -> None:
         """J_0 is the Jacobian at the present iterate."""
@@ -67,9 +67,9 @@ class OldJacobian:
             self._pairs = [*self._pairs, (self._last, s)][-MEMORY:]
         weighted = self._weights * s
         self._last = weighted / max(self._sum(weighted @ s), np.finfo(float).tiny)
-        self._used += self.is_old
+        self.used += self.is_old
         slow = self.is_old and np.isfinite(rate) and rate > SLOW
-        self.serves = full and largest <= NEAR and not slow and self._used < MOST
+        self.serves = full and largest <= NEAR and not slow and self.used < MOST
         self.is_old = True
 
     def _sum(self, mine: float) -> float:

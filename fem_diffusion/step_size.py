@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .parallel import global_sum
 from .time_scheme import TimeScheme
 
 GROWTH, SHRINK = 2.0, 0.2  # bounds on the change from one step to the next; BDF2 is zero-stable up to 2.414
@@ -46,6 +48,31 @@ class History:
         ratio = dt / (self.times[0] - self.times[1]) if available > 1 else 1.0
         error = (scheme.error_constant(ratio) if p == scheme.order else 1 / 2) * dt ** (p + 1)
         return error / (distance + error) * (state - self.extrapolated(time, points))
+
+
+@dataclass
+class Trail:
+    """The last accepted (time, unknowns), newest first, up to three: where Newton's method starts from.
+
+    order: of the polynomial through them that would have predicted the newest best; a parabola overshoots where a step is long for what happens
+    """
+
+    times: list[float]
+    states: list[np.ndarray]
+    order: int = 1
+
+    def push(self, comm: Any, time: float, state: np.ndarray) -> None:
+        """Collective."""
+        misses = [self._predicted(time, order) - state for order in range(len(self.times))]
+        squares = global_sum(comm, np.array([float(miss @ miss) for miss in misses]))
+        self.order = max(1, int(np.argmin(squares)))
+        self.times, self.states = [time, *self.times[:2]], [state, *self.states[:2]]
+
+    def extrapolated(self, time: float) -> np.ndarray:
+        return self._predicted(time, min(self.order, len(self.times) - 1))
+
+    def _predicted(self, time: float, order: int) -> np.ndarray:
+        return lagrange(self.times[: order + 1], self.states[: order + 1], time)
 
 
 def lagrange(times: list[float], states: list[np.ndarray], time: float) -> np.ndarray:

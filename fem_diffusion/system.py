@@ -30,7 +30,7 @@ from .operators import AssembledOperators, Operators, compile_form
 from .parallel import global_max, global_min, global_sum
 from .pointwise import LocalDensity, has_excess
 from .poisson import Poisson
-from .preconditioner import GradientFlow, LinearSolver, may_eliminate
+from .preconditioner import GradientFlow, LinearSolver, is_large, may_eliminate
 from .preconditioner import choose as choose_linear_solver
 from .predictor import Predictor, may_predict
 from .problem import Problem
@@ -146,7 +146,7 @@ class System:
 
     def _linear_solver(self) -> LinearSolver:
         if isinstance(self.operators, EliminatedOperators):
-            return GradientFlow(self.operators)
+            return GradientFlow(self.operators, may_factor=not is_large(self.unknowns, self.geometry.dimension))
         return choose_linear_solver(self.formulation, self.conditions)
 
     def _branch(self) -> Branch | None:

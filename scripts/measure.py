@@ -25,7 +25,7 @@ from fem_diffusion.errors import InputError, StepFailed  # noqa: E402
 from fem_diffusion.integrator import Integrator  # noqa: E402
 from fem_diffusion.system import System  # noqa: E402
 
-PARTS = ("residual", "jacobian", "setup", "solve", "diagnostics", "rest", "forms")
+PARTS = ("residual", "jacobian", "setup", "solve", "diagnostics", "rest", "forms", "states")
 
 
 class Clock:
@@ -61,6 +61,10 @@ class Clock:
                 self.leave()
 
         setattr(owner, name, watched)
+
+    def stop(self) -> None:
+        """Count until now."""
+        self._mark()
 
     def reset(self) -> None:
         self._mark()
@@ -146,13 +150,14 @@ def checks(job: Job, system: System, energy: float) -> dict[str, float]:
 
 def main() -> None:
     try:
-        measure()
+        comm, job = MPI.COMM_WORLD, Job(**json.loads(sys.argv[1]))
+        report(comm, measured(job, comm))
     except (InputError, StepFailed) as error:  # raised on all ranks alike
         raise SystemExit(str(error) if MPI.COMM_WORLD.rank == 0 else 1) from None
 
 
-def measure() -> None:
-    comm, job = MPI.COMM_WORLD, Job(**json.loads(sys.argv[1]))
+def measured(job: Job, comm: MPI.Comm) -> dict[str, Any]:
+    """The numbers of a job. Collective."""
     PETSc.Options().insertString(job.options)
     clock = Clock()
     for name in ("form", "Expression"):
@@ -173,17 +178,23 @@ def measure() -> None:
     energy = system.scales.factor("J/m^3") * system.scales.length**system.geometry.volume_dimension
     wall, newton, linear, first_step = time.perf_counter(), 0, 0, 0.0
     history = [(0.0, integrator.energy * energy)]
+    waiting, states = list(job.times), []
     for step in integrator.steps():
         newton, linear = newton + step.newton_iterations, linear + step.linear_iterations
         history.append((step.time * system.scales.time, step.energy * energy))
         first_step = first_step or time.process_time() - START
-    clock.enter("rest")
-    clock.leave()
+        clock.enter("states")
+        while waiting and waiting[0] <= step.time * system.scales.time * (1 + 1e-12):
+            with integrator.visiting(min(waiting.pop(0) / system.scales.time, step.time)):
+                states.append(system.concentrations.copy())
+        clock.leave()
+    clock.stop()
     wall = time.perf_counter() - wall
     seconds = clock.seconds
     setup.move(seconds)
     total = {part: float(comm.allreduce(seconds[part])) for part in PARTS}
     forms = total.pop("forms")
+    del total["states"]  # kept for a comparison: no part of the run
     result = {
         "code": "fem_diffusion",
         "problem": job.problem,
@@ -209,8 +220,9 @@ def measure() -> None:
         "checks": checks(job, system, history[-1][1]),
     }
     if job.state:
-        write_state(comm, job.state, system.formulation.x, system.concentrations, system.volume)
-    report(comm, result)
+        write_state(comm, job.state, system.formulation.x, states or [system.concentrations], system.volume)
+    return result
 
 
-main()
+if __name__ == "__main__":
+    main()

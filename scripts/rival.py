@@ -277,6 +277,11 @@ class March:
 
 def main() -> None:
     comm, job = MPI.COMM_WORLD, Job(**json.loads(sys.argv[1]))
+    report(comm, measured(job, comm))
+
+
+def measured(job: Job, comm: MPI.Comm) -> dict[str, Any]:
+    """The numbers of a job. Collective."""
     PETSc.Options().insertString(job.options)
     model = build(job, comm)
     march = March(job, model)
@@ -312,8 +317,9 @@ def main() -> None:
     }
     if job.state:
         x = model.field(0)[0]
-        write_state(comm, job.state, x, np.column_stack([model.field(i)[1] for i in model.concentrations]), model.volume())
-    report(comm, result)
+        write_state(comm, job.state, x, [np.column_stack([model.field(i)[1] for i in model.concentrations])], model.volume())
+    return result
 
 
-main()
+if __name__ == "__main__":
+    main()

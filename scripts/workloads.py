@@ -102,7 +102,8 @@ class Job:
     end:        0 for that of the problem
     changes:    dotted keys of the problem and their TOML values
     options:    for PETSc
-    state:      where the final concentrations are written, "" for nowhere
+    state:      where concentrations are written, "" for nowhere
+    times:      at which they are; none for the end alone
     target:     the rival's Newton iterations per step in `pfhub`: fewer lengthen the next step, more shorten it
     longest:    its longest step there; 0 for any
     """
@@ -117,6 +118,7 @@ class Job:
     changes: dict[str, str] = field(default_factory=dict)
     options: str = ""
     state: str = ""
+    times: tuple[float, ...] = ()
     target: int = 5
     longest: float = 0.0
 
@@ -208,22 +210,23 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def write_state(comm: Any, path: str, x: np.ndarray, c: np.ndarray, volume: np.ndarray) -> None:
-    """Concentrations (m, n) at the owned vertices x (3, m) with their volumes, of all ranks, in an order that is the mesh's own. Collective."""
-    parts = comm.gather((x, c, volume))
+def write_state(comm: Any, path: str, x: np.ndarray, states: list[np.ndarray], volume: np.ndarray) -> None:
+    """States (m, n) at the owned vertices x (3, m) with their volumes, of all ranks, in an order that is the mesh's own. Collective."""
+    parts = comm.gather((x, np.stack(states), volume))
     if parts is None:
         return
-    x, c, volume = np.hstack([p[0] for p in parts]), np.vstack([p[1] for p in parts]), np.concatenate([p[2] for p in parts])
+    x, c, volume = (np.concatenate(arrays, axis=axis) for arrays, axis in zip(zip(*parts, strict=True), (1, 1, 0), strict=True))
     order = np.lexsort(np.round(x / np.abs(x).max(), 9))
-    np.savez(path, x=x[:, order], c=c[order], volume=volume[order])
+    np.savez(path, x=x[:, order], c=c[:, order], volume=volume[order])
 
 
 def distance(path: str, reference: str) -> float:
-    """Relative difference of two states in L2: sqrt(int |c - c_ref|^2 / int |c_ref|^2), lumped."""
+    """Relative difference in L2, the largest of all times: sqrt(int |c - c_ref|^2 / int |c_ref|^2), lumped."""
     a, b = np.load(path), np.load(reference)
     if not np.allclose(a["x"], b["x"], atol=1e-9 * np.abs(b["x"]).max()):
         raise SystemExit(f"benchmark: {path} and {reference} are not on the same mesh")
-    return float(np.sqrt((b["volume"] @ (a["c"] - b["c"]) ** 2).sum() / (b["volume"] @ b["c"] ** 2).sum()))
+    difference, size = (np.einsum("v,tvi->t", b["volume"], c**2) for c in (a["c"] - b["c"], b["c"]))
+    return float(np.sqrt((difference / size).max()))
 
 
 def report(comm: Any, result: dict[str, Any]) -> None:

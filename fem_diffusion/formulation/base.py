@@ -218,9 +218,9 @@ class Formulation(ABC):
         """Change Newton's direction y at the iterate x (the update is -y) so that x - y is admissible; whether it had to be shortened."""
         return False
 
-    def guess(self, values: np.ndarray, older: np.ndarray, factor: float) -> np.ndarray:
-        """Unknowns (flat) from which Newton's method starts: the last ones moved on along their last change, if that is admissible."""
-        return values + factor * (values - older)
+    def guess(self, values: np.ndarray, extrapolated: np.ndarray) -> np.ndarray:
+        """Unknowns (flat) from which Newton's method starts: the last ones moved to those that extrapolation predicts, as far as is wise."""
+        return extrapolated
 
     def potential_of(self, c: np.ndarray, x: np.ndarray, t: float, phi: np.ndarray | float = 0.0) -> np.ndarray:
         """mu_i = df/dc_i of the local energy at compositions c (n, m), places x (3, m) and electric potentials, in units of RT: (n, m)."""

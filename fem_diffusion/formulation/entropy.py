@@ -182,9 +182,9 @@ class Entropy(Formulation):
         y.reshape(-1, self.block)[:, : self.n] = np.where(self.has_matter[: self.vertices, None], -(limited + dphi), -du[:, : self.n])
         return bool((rates < SHORTEST - 1).any())
 
-    def guess(self, values: np.ndarray, older: np.ndarray, factor: float) -> np.ndarray:
+    def guess(self, values: np.ndarray, extrapolated: np.ndarray) -> np.ndarray:
         """A trend in w is a power in c: it is followed by a factor e at most."""
-        return values + np.clip(factor * (values - older), -1.0, 1.0)
+        return values + np.clip(extrapolated - values, -1.0, 1.0)
 
 
 def log_rest(s: np.ndarray, sizes: np.ndarray) -> np.ndarray:

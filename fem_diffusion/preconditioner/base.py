@@ -35,6 +35,11 @@ class LinearSolver:
     def update(self, jacobian: PETSc.Mat) -> None:
         """Follow a Jacobian with new values. Collective."""
 
+    def forcing(self, update: float) -> float | None:
+        """By how much the residual of the next linear system is to fall, given Newton's last update: 0 at first, infinite if it was limited; None
+        for what the options say."""
+        return None
+
     def renew(self) -> bool:
         """After a solution that failed: whether something better than what was used is at hand now, so that another try makes sense."""
         return False

@@ -11,7 +11,9 @@ from ..formulation import Formulation
 from ..parallel import global_sum
 from .base import ONE_CYCLE, Iterative
 
-ROUGH = 1e-3  # of the linear residual in fractions: in unresolved layers more is out of reach, and Newton's count is that of exact solves
+ROUGH = 1e-3  # of the linear residual far from the solution; in fractions always: in unresolved layers more is out of reach, with the same count
+FAIR = 1e-4  # in entropy variables after a full update of any size
+FINE = 3e-6  # where Newton's method converges quadratically, and at the start, whose residual is mostly a jump in boundary values
 SMALLEST = 1e-14  # a fraction in a change of variables, which must have an inverse
 
 
@@ -66,6 +68,12 @@ class TwoLevel(Iterative):
     def attach(self, solver: PETSc.KSP) -> None:
         self._with_levels(solver.getPC())
 
+    def forcing(self, update: float) -> float | None:
+        """A full update d is followed by one of about d^2, and its linear error should be small beside that (Eisenstat & Walker, SIAM J. Sci.
+        Comput. 17 (1996) 16, choice 2): eta = d^2/10, between FINE and FAIR. After a limited one, of whatever size, ROUGH will do.
+        """
+        return float(np.clip(0.1 * update**2, FINE, FAIR)) if update < np.inf else ROUGH
+
     def _with_levels(self, preconditioner: PETSc.PC) -> None:
         preconditioner.setType("mg")
         preconditioner.setMGLevels(2)
@@ -102,6 +110,9 @@ class TwoLevelInFractions(TwoLevel):
         self._formulation, self._held, self._charges = formulation, held, charges
         self._sizes = np.array(model.sizes or (1.0,) * len(charges))
         self._product: PETSc.Mat | None = None
+
+    def forcing(self, update: float) -> float | None:
+        return ROUGH
 
     def attach(self, solver: PETSc.KSP) -> None:
         self._prefix = (solver.getOptionsPrefix() or "") + self.PREFIX
