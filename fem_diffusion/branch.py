@@ -8,6 +8,7 @@ The inertia of the functional's second variation tells a minimum from a saddle (
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -23,9 +24,20 @@ from .problem import Problem
 
 
 class Branch:
-    """Judges the step that the formulation's u, dt and weights hold."""
+    """Judges the step that the formulation's u, dt and weights hold.
 
-    def __init__(self, problem: Problem, formulation: ConcentrationPotential, conditions: Conditions, density: LocalDensity) -> None:
+    lowest_eigenvalue: of the step's Jacobian, preconditioned; for problems that are too large for factors, else None
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        formulation: ConcentrationPotential,
+        conditions: Conditions,
+        density: LocalDensity,
+        lowest_eigenvalue: Callable[[], float] | None,
+    ) -> None:
+        self._lowest_eigenvalue = lowest_eigenvalue
         self._formulation, self._conditions, self._density = formulation, conditions, density
         self._mobility = LocalMobility(problem.transport, problem.composition())
 
@@ -46,6 +58,8 @@ class Branch:
 
     def is_minimum(self) -> bool:
         """Whether the second variation has exactly as many negative eigenvalues as there are free mu."""
+        if self._lowest_eigenvalue is not None:
+            return self._lowest_eigenvalue() > 0
         formulation, (form, matrix) = self._formulation, self._second_variation
         matrix.zeroEntries()
         fem_petsc.assemble_matrix(matrix, form, self._conditions.fixed, 1.0)

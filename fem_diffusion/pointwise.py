@@ -67,6 +67,9 @@ _NUMPY: dict[type, Callable[..., Any]] = {
 }
 
 
+PIECE = 8192  # points at a time: what is computed on the way stays in the processor's cache
+
+
 class PointwiseFunction:
     """Scalar UFL expressions as one numpy function of the terminals `arguments`.
 
@@ -82,8 +85,19 @@ class PointwiseFunction:
         self._results = [self._compile(expand_indices(expression), slots, len(arguments)) for expression in lowered]
 
     def __call__(self, values: Sequence[ArrayLike]) -> Array:
-        slots: list[Any] = [np.asarray(value, dtype=float) for value in values]
-        shape = np.broadcast_shapes(*(np.shape(value) for value in slots))
+        given = [np.asarray(value, dtype=float) for value in values]
+        shape = np.broadcast_shapes(*(np.shape(value) for value in given))
+        if len(shape) != 1 or shape[0] <= PIECE:
+            return self._at(given, shape)
+        results = np.empty((len(self._results), *shape))
+        for start in range(0, shape[0], PIECE):
+            part = slice(start, start + PIECE)
+            pieces = [value[part] if value.ndim and len(value) > 1 else value for value in given]
+            results[:, part] = self._at(pieces, results[0, part].shape)
+        return results
+
+    def _at(self, values: Sequence[Array], shape: tuple[int, ...]) -> Array:
+        slots: list[Any] = list(values)
         with np.errstate(all="ignore"):
             for function, operands in self._steps:
                 slots.append(function(*(slots[k] for k in operands)))
@@ -234,6 +248,8 @@ def mobility_matrix(mobility: Mobility, composition: Composition, c: ArrayLike, 
 
 def eigenvalues(matrices: Array) -> Array:
     """Of symmetric matrices (n, n, ...), ascending: (..., n)."""
+    if len(matrices) == 1:
+        return np.asarray(matrices[0, 0])[..., None]
     return np.linalg.eigvalsh(np.moveaxis(matrices, (0, 1), (-2, -1)))
 
 

@@ -62,9 +62,9 @@ class System:
         self.n, self.u, self.volume = self.formulation.n, self.formulation.u, self.formulation.volume
 
         self.conditions = Conditions(self.problem, self.formulation, self.scales.time)
-        self.branch = self._branch()
         self.operators = self._operators()
         self.linear = self._linear_solver()
+        self.branch = self._branch()
         norms = Norms(comm, self.formulation.whole_volume, self.operators.block)
         self.newton = Newton(self.operators, norms, self._limit(), self._watched, self.linear)
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
@@ -154,7 +154,11 @@ class System:
         formulation = self.formulation
         if not isinstance(formulation, ConcentrationPotential) or not self.model.mobility.symmetric or self.model.charged:
             return None
-        return Branch(self.problem, formulation, self.conditions, self.local_density)
+        linear = self.linear
+        lowest_eigenvalue = None
+        if isinstance(linear, GradientFlow) and is_large(self.unknowns, self.geometry.dimension):
+            lowest_eigenvalue = linear.lowest_eigenvalue
+        return Branch(self.problem, formulation, self.conditions, self.local_density, lowest_eigenvalue)
 
     @property
     def _watched(self) -> slice:
@@ -333,8 +337,10 @@ class System:
         """F of the state u at a time, on which temperature and external fields may depend; in units of RT_ref, int f T_ref/T dx."""
         at = float(self.formulation.time.value)
         self.formulation.at_time(time)
-        eliminated = isinstance(self.operators, EliminatedOperators)
-        energy = self.operators.energy() if eliminated else float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
+        if isinstance(self.operators, EliminatedOperators):
+            energy = self.operators.energy()
+        else:
+            energy = float(global_sum(self.comm, fem.assemble_scalar(self._energy)).real)
         self.formulation.at_time(at)
         return energy
 

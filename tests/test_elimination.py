@@ -32,6 +32,7 @@ from fem_diffusion.mobility import MaxwellStefan, Onsager
 from fem_diffusion.operators import AssembledOperators
 from fem_diffusion.parallel import global_max
 from fem_diffusion.preconditioner.gradient_flow import Factorised, Factors
+from fem_diffusion.step import StepData
 from fem_diffusion.system import System
 from fem_diffusion.units import Quantity
 
@@ -229,3 +230,23 @@ def test_linear_systems_are_solved(name: str, kind: type[Factorised] | type[Fact
     own.jacobian_matrix.mult(y, residual)
     assert np.sqrt(COMM.allreduce(float(((residual.array_r - b.array_r) ** 2).sum()))) <= 1e-9 * b.norm()
     assert solver.getIterationNumber() <= (3 if kind is Factors else 40)
+
+
+@pytest.mark.parametrize(("scheme", "critical"), [("backward-euler", 1.0), ("bdf2", 1.5), ("avf", 2.0)])
+def test_saddles_are_told_from_minima_without_factors(scheme: str, critical: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The uniform state of a double well is a minimum of the step's functional up to dt omega_max = a_0 (2 for the average over the step)."""
+    monkeypatch.setattr("fem_diffusion.system.is_large", lambda unknowns, dimension: True)
+    problem = binary([DoubleWell(rho=5.0), Gradient(kappa=2e-3)], Constant(value=2.0), {"size": 1.0, "cells": 24}, scheme=scheme)
+    system = System(problem.model_copy(update={"species": (Species(name="A", initial=0.5),)}))
+    system.initialise()
+    assert system.branch is not None
+    k_squared = np.pi**2 * np.arange(1, 25) ** 2
+    omega = 2.0 * (5.0 * k_squared - 2e-3 * k_squared**2)  # M k^2 (-f''(1/2) - kappa k^2), f''(1/2) = -rho
+    growth = float(omega.max())
+    c, uniform = system.concentrations.copy(), system.values()
+    for factor, minimum in ((0.05, True), (0.9, True), (1.2, False), (20.0, False)):
+        weights = system.scheme.weights(1.0)
+        system.prepare(system.formulation, system.conditions, StepData(0.0, factor * critical / growth, weights, [c, c], uniform, uniform))
+        system.set_values(uniform, system.formulation.u_old)
+        system.set_values(uniform)
+        assert system.branch.is_minimum() is minimum

@@ -35,8 +35,8 @@ from fem_diffusion import (
     Term,
     Time,
 )
-from fem_diffusion.integrator import Integrator
 from fem_diffusion.elimination import EliminatedOperators
+from fem_diffusion.integrator import Integrator
 from fem_diffusion.newton import Converged, Newton
 from fem_diffusion.operators import AssembledOperators
 from fem_diffusion.parallel import global_max, global_min, global_sum

@@ -19,6 +19,7 @@ ACCURACY = 0.4  # of the inner solutions
 OUTDATED = 1.25  # by which the step may change before the two factors are made anew
 SMALLEST = 1e-6  # of mobilities and curvatures, relative to their means: A_1 and A_2 must have inverses
 WORSE = 1.5  # by which the iterations for a digit may grow before
+ARNOLDI = 30  # iterations in search of a negative eigenvalue
 TIRED = 3.0  # iterations for a digit with old LU factors, beyond which new ones are the faster way
 STRETCHED = 2.0  # by which the step may change before they are
 MANY = 8.0  # iterations for a digit with two factors of second order, beyond which LU factors are the faster way
@@ -34,7 +35,10 @@ class _OfShell(Iterative):
         # An update keeps the mass exactly; Newton's method may then be inexact. Fluxes through boundaries, however, balance the mass only as far
         # as the residual's sum vanishes. (Eisenstat and Walker's choice took half as many iterations again: it solves the last systems too well.)
         cheap = operators.mobility is not None  # is a new Jacobian, which is never formed
-        self.options["ksp_rtol"] = (5e-2 if cheap else 1e-2) if operators.is_closed else 1e-9
+        if operators.is_closed:
+            self.options |= {"ksp_rtol": 5e-2 if cheap else 1e-2, "snes_stol": 1e-10}  # no quadratic convergence after the last update
+        else:
+            self.options["ksp_rtol"] = 1e-9
 
     def attach(self, solver: PETSc.KSP) -> None:
         self._krylov = solver
@@ -86,20 +90,26 @@ class Factorised(_OfShell):
         self._vectors = operators.stiffness.createVecRight(), operators.stiffness.createVecLeft()
 
     def update(self, jacobian: PETSc.Mat) -> None:
-        step = self._operators.step
-        if self._pairs and max(step, self._made_for) <= OUTDATED * min(step, self._made_for):
+        if self.is_made:
             self._first = self._first or self.effort
             if self.effort <= WORSE * self._first:
                 return
-        self._made_for, self._first = step, 0.0
-        self._make()
+        self.make()
 
     def renew(self) -> bool:
         """Not for the step for which it was made: no better one is at hand."""
         return False
 
-    def _make(self) -> None:
+    @property
+    def is_made(self) -> bool:
+        """For a step of about this size."""
+        step = self._operators.step
+        return bool(self._pairs) and max(step, self._made_for) <= OUTDATED * min(step, self._made_for)
+
+    def make(self) -> None:
+        """From the state of the last Jacobian."""
         operators = self._operators
+        self._made_for, self._first = operators.step, 0.0
         formulation, volume = operators.formulation, operators.volume[:, 0]
         a0, dt = float(formulation.a0.value), float(formulation.dt.value)
         L = operators.nodal_mobility()
@@ -271,6 +281,33 @@ class GradientFlow(_OfShell):
 
     def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         self._now.apply(preconditioner, x, y)
+
+    def lowest_eigenvalue(self) -> float:
+        """The smallest real part of the eigenvalues of P^-1 R' at u that Arnoldi's method finds from a random vector.
+
+        On the way from short steps to long ones R' is singular where its inertia changes, and only there an eigenvalue crosses zero. Collective.
+        """
+        operators, short = self._operators, self._short
+        x, y = operators.vector(), operators.vector()
+        x.array_w[:] = operators.unknowns(operators.formulation.fields.ravel())
+        operators.jacobian(x)
+        if not short.is_made:
+            short.make()
+        arnoldi = PETSc.KSP().create(operators.comm)
+        arnoldi.setOperators(operators.jacobian_matrix)
+        arnoldi.setType("gmres")
+        arnoldi.setGMRESRestart(ARNOLDI)
+        arnoldi.setTolerances(rtol=1e-8, max_it=ARNOLDI)
+        arnoldi.getPC().setType("python")
+        arnoldi.getPC().setPythonContext(short)
+        arnoldi.setComputeEigenvalues(True)
+        x.array_w[:] = np.random.default_rng(operators.comm.rank).standard_normal(x.array_r.size) * np.repeat(
+            operators.volume[:, 0], operators.n
+        )
+        arnoldi.solve(x, y)
+        lowest = float(np.min(arnoldi.computeEigenvalues().real, initial=np.inf))
+        arnoldi.destroy()
+        return lowest
 
 
 def _configured(matrix: PETSc.Mat, options: dict[str, Any]) -> PETSc.KSP:
