@@ -21,6 +21,7 @@ from .operators import compile_form
 from .parallel import global_max, global_min
 from .pointwise import LocalDensity, LocalMobility, eigenvalues
 from .problem import Problem
+from .vertexwise import LINEAR_VARIATION
 
 
 class Branch:
@@ -44,16 +45,21 @@ class Branch:
     def may_have_saddles(self) -> bool:
         """Whether the local energy is concave somewhere and dt not far below the growth time M f''^2/(4 kappa) of the fastest mode."""
         formulation = self._formulation
-        c = formulation.concentrations.T
+        new, old = (
+            formulation.concentrations,
+            formulation.u_old.x.array.reshape(-1, formulation.block)[: formulation.vertices, : formulation.n],
+        )
+        implicit = float(formulation.scheme.variation(LINEAR_VARIATION, 1.0, 0.0))  # of the energy: the average over a step has half of f''
+        states = [new] if implicit == 1.0 else [new, (new + old) / 2, old]
         ratio = formulation.model.ratio_at(formulation.x, float(formulation.time.value))
-        lowest = global_min(formulation.comm, eigenvalues(self._density.hessian(c, ratio))[:, 0])
+        lowest = min(global_min(formulation.comm, eigenvalues(self._density.hessian(c.T, ratio))[:, 0]) for c in states)
         if lowest >= 0:
             return False
-        kappa = global_min(formulation.comm, eigenvalues(self._density.gradient_coefficients(c, ratio))[:, 0])
+        kappa = global_min(formulation.comm, eigenvalues(self._density.gradient_coefficients(new.T, ratio))[:, 0])
         if kappa <= 0:
             return True
-        mobility = global_max(formulation.comm, eigenvalues(self._mobility.matrix(c, ratio))[:, -1])
-        dt = float(formulation.dt.value) / float(formulation.a0.value)
+        mobility = global_max(formulation.comm, eigenvalues(self._mobility.matrix(new.T, ratio))[:, -1])
+        dt = implicit * float(formulation.dt.value) / float(formulation.a0.value)
         return dt * mobility * lowest**2 / (4 * kappa) > 0.9
 
     def is_minimum(self) -> bool:

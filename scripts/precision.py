@@ -141,7 +141,11 @@ def _run(study: Study, control: dict[str, Any], folder: Path, formulation: str |
 
 
 def table(study: Study, points: Sequence[dict[str, Any]]) -> str:
-    lines = [f"\n{study.title}\n", "| scheme | control | formulation | steps | Newton | CPU s | error of c | error of F |", "|" + "---|" * 8]
+    lines = [
+        f"\n{study.title}\n",
+        "| scheme | control | formulation | steps | Newton | CPU s | error of c | error of F |",
+        "|" + "---|" * 8,
+    ]
     for point in points:
         control = f"tolerance {point['tolerance']:g}" if "tolerance" in point else f"step {point['step']}"
         if "error" not in point:

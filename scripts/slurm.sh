@@ -15,7 +15,7 @@ set -euo pipefail
 # module load fenics-dolfinx                                                  # 1. a module of the site
 # source "$HOME/miniforge3/bin/activate" fem_diffusion                         # 2. conda: environment.yml
 # container=(apptainer exec --bind "$PWD" "$HOME/dolfinx.sif")                 # 3. a container; its MPI must fit srun's (--mpi=pmix)
-container=("${container[@]-}")
+container=("${container[@]-}") # empty without one
 
 problem=${1:?sbatch slurm.sh problem.toml [options of fem-diffusion run]}
 shift
@@ -24,8 +24,7 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1             # ranks share the co
 export OMPI_MCA_mpi_yield_when_idle=0                       # every rank has a core of its own
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$PWD/.cache}        # compiled forms: on a file system that all nodes see
 
-# A run has no restart file: ask for times in [output], choose --time with room, and split a long run by starting from its last fields as initial
-# values. When the time is up Slurm sends SIGTERM; results written until then stay readable.
+# A run has no restart file: choose --time with room, and ask for results on the way in [output].
 command=(python3 -m fem_diffusion run "$problem" --output "results/${SLURM_JOB_NAME:-fem_diffusion}-${SLURM_JOB_ID:-0}" "$@")
 [[ -z ${container[0]} ]] || command=("${container[@]}" "${command[@]}")
 exec srun --cpu-bind=cores --distribution=block:block "${command[@]}"

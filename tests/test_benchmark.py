@@ -1,4 +1,4 @@
-"""scripts/benchmark: its numbers are those of the problems it names, and its two codes solve the same equations."""
+"""scripts/benchmark: its numbers are those of the problems it names, and its two codes solve the same equations; models and templates beside it."""
 
 from __future__ import annotations
 
@@ -155,3 +155,43 @@ def test_wrong_words_say_what_is_legal(words: tuple[str, ...], message: str) -> 
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_states_at_times_are_those_of_runs_that_end_there(tmp_path: Path) -> None:
+    """With steps of 0.5 the state at t = 1 of a run to t = 2 is the end of one to t = 1; at 1.25 it is the parabola through 0.5, 1 and 1.5."""
+    import precision
+
+    problem = tmp_path / "problem.toml"
+    problem.write_text(precision.Study("pfhub_1b.toml", (2.0,), cells=(8, 8)).toml({"step": 0.5}))
+    states = {}
+    for end, times in ((2.0, (0.5, 1.0, 1.25, 1.5)), (1.0, ())):
+        path = tmp_path / f"{end}.npz"
+        measured("fem_diffusion", problem=str(problem), end=end, state=str(path), times=times)
+        states[end] = np.load(path)["c"]
+    assert states[2.0].shape == (4, 81, 1) and states[1.0].shape == (1, 81, 1)
+    half, one, between, later = states[2.0]
+    assert np.abs(one - states[1.0][0]).max() < 1e-13
+    assert np.abs(between - (-half / 8 + 3 * one / 4 + 3 * later / 8)).max() < 1e-12
+
+
+def test_model_of_scaling_is_half_efficient_where_messages_take_half() -> None:
+    """And ends in memory's time over the ranks without messages: N B/(P W)."""
+    import scaling_model as model
+
+    for case in model.CASES:
+        ranks = model.half_efficient(case, 1e8)
+        memory, reductions, exchanges = case.time(1e8, ranks)
+        assert memory == pytest.approx(reductions + exchanges, rel=0.02)
+        assert case.time(1e8, 1) == pytest.approx((1e8 * case.bytes() / (350e9 / 120), 0, 0), rel=1e-12)
+
+
+def test_slurm_template_starts_the_run(tmp_path: Path) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@"\n')
+    srun.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "cell"}
+    words = ["a b.toml", "--set", "time.end=1", "--", "-snes_monitor"]
+    done = subprocess.run(["bash", SCRIPTS / "slurm.sh", *words], capture_output=True, text=True, check=True, env=environment)
+    options, command = done.stdout.split("python3\n")
+    assert "--cpu-bind=cores" in options
+    assert command.splitlines() == ["-m", "fem_diffusion", "run", "a b.toml", "--output", "results/cell-7", *words[1:]]
