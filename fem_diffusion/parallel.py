@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 def global_sum(comm: MPI.Comm, value: Any) -> Any:
     """Sum of a number or an array over all ranks."""
-    return comm.allreduce(value, op=MPI.SUM)
+    own = np.ascontiguousarray(value)
+    total = np.empty_like(own)
+    comm.Allreduce(own, total, op=MPI.SUM)  # of numbers, not of pickled objects: every linear iteration waits for one
+    return total if np.ndim(value) else total.item()
 
 
 def global_min(comm: MPI.Comm, values: np.ndarray) -> float:

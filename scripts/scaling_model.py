@@ -37,10 +37,6 @@ class Mesh:
         """Bytes per vertex of K x: the matrix and its row's start, x and y."""
         return self.row * ENTRY + 4 + 2 * VALUE
 
-    def halo(self, vertices: float) -> float:
-        """Bytes of one exchange of a scalar by a part of so many vertices."""
-        return self.sides * VALUE * vertices ** ((self.dimension - 1) / self.dimension)
-
 
 SQUARE, CUBE = Mesh(2, 7, 8, 4), Mesh(3, 15, 26, 6)
 
@@ -68,7 +64,8 @@ class Iteration:
     def time(self, vertices: float, ranks: float) -> tuple[float, float, float]:
         """Seconds in memory, reductions and exchanges."""
         part, hops = vertices / ranks, np.log2(max(ranks, 2)) if ranks > 1 else 0.0
-        exchange = (self.mesh.neighbours * LATENCY + self.mesh.halo(part) / (NODE_NETWORK / CORES)) if ranks > 1 else 0.0
+        halo = self.mesh.sides * VALUE * part ** (1 - 1 / self.mesh.dimension)
+        exchange = (self.mesh.neighbours * LATENCY + halo / (NODE_NETWORK / CORES)) if ranks > 1 else 0.0
         levels = max(1.0, np.log(vertices) / np.log(self.coarsening))
         count = self.exchanges + self.cycles * EXCHANGES_OF_A_LEVEL * levels
         return (
@@ -139,9 +136,6 @@ def main() -> None:
 
 def draw(path: str) -> None:
     """Time of an iteration against ranks, 10^8 vertices."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, panel = plt.subplots(figsize=(7.5, 4.6), layout="constrained")
