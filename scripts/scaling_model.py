@@ -2,10 +2,9 @@
 
 Time of one linear iteration on P ranks that share N vertices,
 
-    T = N B/(P W) + log2(P) (R t + 2 Q (t + p)) + E (m t + S/w),        S = 8 c (N/P)^((d-1)/d) bytes
+    T = N B/(P W) + log2(P) R t + E (m t + S/w),        S = 8 c (N/P)^((d-1)/d) bytes
 
-B: bytes a vertex moves through memory, R: reductions over all ranks, Q: those of Python objects, which are gathered and spread by messages between
-pairs of ranks, pickled in p seconds at every hop, E: exchanges of values at the ranks' boundaries, with m neighbours; W: memory
+B: bytes a vertex moves through memory, R: reductions over all ranks, E: exchanges of values at the ranks' boundaries, with m neighbours; W: memory
 bandwidth of a rank, t and w: latency and bandwidth of the network for a rank, c: the sides of a part. A cycle of multigrid exchanges on every level;
 there the largest count of the levels' ranks is taken, all of them, which is pessimistic on the coarse ones.
 """
@@ -19,7 +18,6 @@ import numpy as np
 
 # A node: 120 cores, STREAM triad 350 GB/s, 1.2 microseconds, 200 Gbit/s (Azure HBv3: Microsoft, "HBv3-series VM sizes performance and scalability")
 CORES, NODE_BANDWIDTH, LATENCY, NODE_NETWORK = 120, 350e9, 1.2e-6, 25e9
-PICKLE = 8e-6  # of three numbers there and back, CPU time, measured
 ENTRY, VALUE = 12, 8  # bytes of a matrix entry with its column, and of a number
 
 
@@ -43,7 +41,7 @@ SQUARE, CUBE = Mesh(2, 7, 8, 4), Mesh(3, 15, 26, 6)
 
 @dataclass(frozen=True)
 class Iteration:
-    """What a linear iteration does: products with K, other bytes per vertex, reductions, those that pickle, and exchanges of scalars.
+    """What a linear iteration does: products with K, other bytes per vertex, reductions, and exchanges of scalars.
 
     cycles: of multigrid, each as long as CYCLE products with the fine level's matrix, with one more reduction
     """
@@ -53,7 +51,6 @@ class Iteration:
     products: float
     other: float
     reductions: int
-    pickled: int
     exchanges: int
     cycles: int = 0
     coarsening: float = 8.0
@@ -70,7 +67,7 @@ class Iteration:
         count = self.exchanges + self.cycles * EXCHANGES_OF_A_LEVEL * levels
         return (
             self.bytes() * part / (NODE_BANDWIDTH / CORES),
-            hops * ((self.reductions + self.cycles) * LATENCY + 2 * self.pickled * (LATENCY + PICKLE)),
+            hops * (self.reductions + self.cycles) * LATENCY,
             count * exchange,
         )
 
@@ -85,14 +82,12 @@ SWEEP = 80  # Jacobi, recurrence and residual of one Chebyshev sweep
 def chebyshev(mesh: Mesh, sweeps: int) -> Iteration:
     """Cahn-Hilliard with two factors of second order, inverted by so many sweeps each."""
     products = 2 + 2 * (sweeps - 1)
-    return Iteration(
-        f"Cahn-Hilliard {mesh.dimension}D, {sweeps} sweeps", mesh, products, NUMPY + BASIS + 2 * sweeps * SWEEP, 2, 1, products
-    )
+    return Iteration(f"Cahn-Hilliard {mesh.dimension}D, {sweeps} sweeps", mesh, products, NUMPY + BASIS + 2 * sweeps * SWEEP, 2, products)
 
 
 def multigrid(mesh: Mesh) -> Iteration:
     """The same, inverted by one cycle each."""
-    return Iteration(f"Cahn-Hilliard {mesh.dimension}D, multigrid", mesh, 2, NUMPY + BASIS, 2, 1, 2, cycles=2)
+    return Iteration(f"Cahn-Hilliard {mesh.dimension}D, multigrid", mesh, 2, NUMPY + BASIS, 2, 2, cycles=2)
 
 
 def two_level(mesh: Mesh, ions: int = 2) -> Iteration:
@@ -100,7 +95,7 @@ def two_level(mesh: Mesh, ions: int = 2) -> Iteration:
     fields = ions + 1
     off_diagonal = 2 * fields * (fields - 1) / 2
     return Iteration(
-        f"{ions} ions {mesh.dimension}D, two levels", mesh, 3 * fields**2 + off_diagonal, fields * BASIS, 2, 0, 7, cycles=2 * fields + 1
+        f"{ions} ions {mesh.dimension}D, two levels", mesh, 3 * fields**2 + off_diagonal, fields * BASIS, 2, 7, cycles=2 * fields + 1
     )
 
 
@@ -116,12 +111,12 @@ def half_efficient(case: Iteration, vertices: float) -> float:
 
 
 def main() -> None:
-    print("| iteration | products with K | bytes per vertex | reductions + pickled | exchanges | 1 rank, per 10^6 vertices |")
+    print("| iteration | products with K | bytes per vertex | reductions | exchanges | 1 rank, per 10^6 vertices |")
     print("|---|---|---|---|---|---|")
     for case in CASES:
         exchanges = f"{case.exchanges}" + (f" + {case.cycles} cycles" if case.cycles else "")
         seconds = case.time(1e6, 1)[0] * (NODE_BANDWIDTH / CORES) / 21e9  # of one core alone
-        reductions, count = f"{case.reductions + case.cycles} + {case.pickled}", f"{case.products:g} | {case.bytes():.0f}"
+        reductions, count = f"{case.reductions + case.cycles}", f"{case.products:g} | {case.bytes():.0f}"
         print(f"| {case.name} | {count} | {reductions} | {exchanges} | {1e3 * seconds:.0f} ms |")
     print("\nwhere half of the time is messages: vertices on a rank, ranks, ms an iteration takes\n")
     print("| iteration | " + " | ".join(f"{vertices:.0e} vertices" for vertices in SIZES) + " |")
