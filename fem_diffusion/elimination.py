@@ -16,6 +16,7 @@ Where a reservoir holds mu_i it is a given number; the equation for c_i there is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -46,7 +47,7 @@ class EliminatedOperators:
     block:           unknowns at a vertex
     jacobian_matrix: acts on vectors of c without entries
     curvature:       M H, (vertices, n, n), at the state of the last Jacobian
-    kappa, mobility: kappa_i, (n,), and L, (n, n), or None where it depends on composition, place or temperature
+    kappa, mobility: kappa_ij and L_ij, (n, n); None for an L that depends on composition, place or temperature
     """
 
     def __init__(self, formulation: ConcentrationPotential, conditions: Conditions, imposed: list[tuple[int, Any, Any]]) -> None:
@@ -74,13 +75,13 @@ class EliminatedOperators:
     # -- set-up ---------------------------------------------------------------------------------------------------------------
 
     def _sorted_terms(self) -> tuple[LocalVariation, Array, _Assembled | None]:
-        """The terms without gradients; kappa_i of `Gradient`; what is left, assembled."""
+        """The terms without gradients; kappa of `Gradient`; what is left, assembled."""
         formulation = self.formulation
         model, scheme, n = formulation.model, formulation.scheme, self.n
-        local, kappa, rest = [], np.zeros(n), []
+        local, kappa, rest = [], np.zeros((n, n)), []
         for term in model.free_energy:
             if isinstance(term, Gradient) and model.temperature is None:
-                kappa += [float(term.kappa.get(name, 0.0) if isinstance(term.kappa, dict) else term.kappa) for name in model.names]
+                kappa += _gradient_coefficients(term, model.names)
             elif _is_local(term, formulation):
                 local.append(term)
             else:
@@ -205,7 +206,7 @@ class EliminatedOperators:
         """F'(c), (vertices, n)"""
         force = self.volume * self._local.potential(c.T, self._before.T, *self._place_and_time).T
         if self.kappa.any():
-            force += self.kappa * self._times_stiffness(self.formulation.scheme.variation(LINEAR_VARIATION, c, self._before))
+            force += combined(self.kappa, self._times_stiffness(self.formulation.scheme.variation(LINEAR_VARIATION, c, self._before)))
         if self._rest is not None:
             force += self._rest.vector()
         return force
@@ -276,7 +277,7 @@ class EliminatedOperators:
         """F''(c) dc of the scheme, (vertices, n)"""
         force: Array = np.einsum("vij,vj->vi", self.curvature, dc) if self.n > 1 else self.curvature[:, 0] * dc
         if self.kappa.any():
-            force += self.implicit * self.kappa * self._times_stiffness(dc)
+            force += self.implicit * combined(self.kappa, self._times_stiffness(dc))
         if self._rest is not None:
             force += self._rest.derivative(dc)
         return force
@@ -284,7 +285,8 @@ class EliminatedOperators:
     def second_variation_diagonal(self) -> Array:
         """Of F'' without what is assembled, (vertices, n)"""
         own: Array = (
-            np.diagonal(self.curvature, axis1=1, axis2=2) + self.implicit * self.kappa * self.stiffness.getDiagonal().array_r[:, None]
+            np.diagonal(self.curvature, axis1=1, axis2=2)
+            + self.implicit * np.diag(self.kappa) * self.stiffness.getDiagonal().array_r[:, None]
         )
         return own
 
@@ -301,7 +303,7 @@ class EliminatedOperators:
         f = self._local.density(c.T, *self._place_and_time)
         own = float(self.volume[:, 0] @ f)
         if self.kappa.any():
-            own += 0.5 * float(np.sum(self.kappa * c * self._times_stiffness(c)))
+            own += 0.5 * float(np.sum(c * combined(self.kappa, self._times_stiffness(c))))
         if self._energy_of_rest is not None:
             _put(self._c, c)
             own += float(fem.assemble_scalar(self._energy_of_rest).real)
@@ -395,6 +397,19 @@ def _is_local(term: Term, formulation: ConcentrationPotential) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _gradient_coefficients(term: Gradient, names: Sequence[str]) -> Array:
+    """kappa_ij of sum_ij kappa_ij/2 grad c_i . grad c_j; the closing component has grad c_0 = -sum_i grad c_i."""
+    if not isinstance(term.kappa, dict):
+        return float(term.kappa) * np.eye(len(names))
+    total: Array = np.zeros((len(names), len(names)))
+    for name, kappa in term.kappa.items():
+        if name in names:
+            total[names.index(name), names.index(name)] += float(kappa)
+        else:
+            total += float(kappa)
+    return total
 
 
 def _constant_mobility(formulation: ConcentrationPotential) -> Array | None:

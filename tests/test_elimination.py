@@ -118,6 +118,7 @@ CASES: dict[str, Problem] = {
     ),
     "ternary gases": ternary([LATTICE, INTERFACE], GASES),
     "ternary, constant": ternary([LATTICE, Gradient(kappa={"A": 0.02, "B": 0.05})], Onsager(matrix=[[1.0, -0.3], [-0.3, 0.8]])),
+    "ternary, balance": ternary([LATTICE, Gradient(kappa={"A": 0.02, "C": 0.05})], GASES),
     "ternary, avf": ternary([LATTICE, INTERFACE], Onsager(matrix=[[1.0, -0.3], [-0.3, 0.8]]), scheme="avf"),
 }
 

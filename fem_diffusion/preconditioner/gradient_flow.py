@@ -115,7 +115,7 @@ class Factorised(_OfShell):
         L = operators.nodal_mobility()
         sums = np.asarray(global_sum(operators.comm, np.append(np.tensordot(volume, L, 1).ravel(), volume.sum())))
         mean = sums[:-1].reshape(operators.n, operators.n) / sums[-1]
-        lambdas, vectors = np.linalg.eig(mean * (operators.kappa * operators.implicit))
+        lambdas, vectors = np.linalg.eig(mean @ operators.kappa * operators.implicit)
         self._modes, self._inverse = vectors.real, np.linalg.inv(vectors.real)
         shape = np.maximum(np.trace(L, axis1=1, axis2=2) / np.trace(mean), SMALLEST)
         K = operators.stiffness if operators.mobility is not None else operators.weighted_stiffness(shape)
