@@ -161,6 +161,11 @@ class EliminatedOperators:
         a0 = float(self.formulation.a0.value)
         return float(self.formulation.dt.value) / a0 if a0 else np.inf
 
+    @property
+    def place_in_time(self) -> tuple[float, float]:
+        """The time of the step and its dt/a_0."""
+        return float(self.formulation.time.value), self.step
+
     # -- the residual ---------------------------------------------------------------------------------------------------------
 
     def unknowns(self, values: Array) -> Array:

@@ -233,8 +233,9 @@ class Newton:
             snes.solve(None, self._x)
         except PETSc.Error as error:
             self._discard()
-            if error.__cause__ is not None:  # raised in Python, by a plug-in or by Ctrl-C: not a matter of the step's size
-                raise error.__cause__ from None
+            cause = error.__cause__
+            if cause is not None and not isinstance(cause, PETSc.Error):
+                raise cause from None  # raised in Python, by a plug-in or by Ctrl-C: not a matter of the step's size
             raise NotConverged(str(error)) from None
         finally:
             self._withdraw_options()

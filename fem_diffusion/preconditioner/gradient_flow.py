@@ -212,10 +212,12 @@ class Factors(_OfShell):
         super().__init__(operators)
         self._direct: PETSc.KSP | None = None
         self._step, self._fresh = 0.0, False
+        self._distrusted: tuple[float, float] | None = None  # a step, by time and length, in which old factors failed
 
     def update(self, jacobian: PETSc.Mat) -> None:
         step = self._operators.step
-        if self._direct is not None and self.effort <= TIRED and 1 / STRETCHED < step / self._step < STRETCHED:
+        serves = self._direct is not None and self.effort <= TIRED and 1 / STRETCHED < step / self._step < STRETCHED
+        if serves and self._operators.place_in_time != self._distrusted:
             self._fresh = False
             return
         whole = self._operators.whole
@@ -227,18 +229,27 @@ class Factors(_OfShell):
             self._right, self._left = whole.vector(), whole.vector()
         self._direct.setUp()
         self._step, self._fresh = step, True
+        if self._direct.getPC().getFailedReason() != PETSc.PC.FailedReason.NOERROR:  # as for a Jacobian that is not a number
+            self._forget()
 
     def renew(self) -> bool:
-        if self._fresh or self._direct is None:
+        if self._fresh or self._direct is None or self._operators.place_in_time == self._distrusted:
             return False
+        self._distrusted = self._operators.place_in_time
+        self._forget()
+        return True
+
+    def _forget(self) -> None:
+        assert self._direct is not None
         self._direct.destroy()
         self._direct = None
-        return True
 
     def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """y = dc of the equations for (c, mu) with x in the rows that c alone has."""
+        if self._direct is None:
+            y.set(np.nan)
+            return
         operators, n = self._operators, self._operators.n
-        assert self._direct is not None
         r = x.array_r.reshape(-1, n)
         rows = self._right.array_w.reshape(-1, 2 * n)
         rows[:, n:] = np.where(operators.held_mu, 0.0, r)
