@@ -40,6 +40,8 @@ from .vertexwise import LINEAR_VARIATION, LocalVariation
 
 Array = np.ndarray
 
+SMALL = 5_000  # values of c; factors then cost no more than what surrounds them
+
 
 class EliminatedOperators:
     """Residual and Jacobian for c alone (`operators.Operators`); u is left at (c, mu(c)).
@@ -66,6 +68,7 @@ class EliminatedOperators:
         self._column = self.stiffness.createVecRight(), self.stiffness.createVecLeft()
         self._size = self.volume.size * self.n
         self.is_open = bool(global_sum(self.comm, int(self.held_mu.any())))
+        self.is_small = self.space.dofmap.index_map.size_global * self.n < SMALL
         self.is_closed = not self.is_open and self._exchange is None
         self.jacobian_matrix = PETSc.Mat().createPython(((self._size, None),) * 2, self, comm=self.comm)
         self.jacobian_matrix.setBlockSize(self.n)

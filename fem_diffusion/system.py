@@ -456,8 +456,9 @@ class System:
         _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
         report = ""
         if self.comm.rank == rank:
-            fields = [*self.model.names, *(f"mu_{name}" for name in self.model.names)]
-            names = [*fields[: self.formulation.fields_per_species * self.n], "phi"]
+            names = [*(f"mu_{name}" for name in self.model.names), *self.model.names, "phi"]  # mass balances stand in the rows of mu
+            if self.formulation.fields_per_species == 1:
+                names = [*self.model.names, "phi"]
             values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
             report = f"worst in the equation of {names[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
         return self.comm.bcast(report, root=rank)

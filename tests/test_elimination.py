@@ -28,6 +28,7 @@ from fem_diffusion import (
 )
 from fem_diffusion.elimination import EliminatedOperators
 from fem_diffusion.free_energy import ExternalPotential, FloryHuggins
+from fem_diffusion.integrator import Integrator
 from fem_diffusion.mobility import MaxwellStefan, Onsager
 from fem_diffusion.operators import AssembledOperators
 from fem_diffusion.parallel import global_max
@@ -251,3 +252,21 @@ def test_saddles_are_told_from_minima_without_factors(scheme: str, critical: flo
         system.set_values(uniform, system.formulation.u_old)
         system.set_values(uniform)
         assert system.branch.is_minimum() is minimum
+
+
+@pytest.mark.parametrize(("scheme", "mobility"), [("backward-euler", Constant(value=2.0)), ("avf", Degenerate(diffusivity=2.0))])
+def test_inexact_newton_keeps_mass(scheme: str, mobility: Mobility, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To 1e-13 over twenty steps with a linear tolerance of some per cent, and the answer of exact steps to 1e-8."""
+    problem = binary([REGULAR, INTERFACE], mobility, {"cells": 16}, scheme=scheme)
+    problem = problem.model_copy(update={"time": Time(end=0.02, step=1e-3, scheme=scheme)})
+    answers = []
+    for small in (10_000, 0):
+        monkeypatch.setattr("fem_diffusion.elimination.SMALL", small)
+        integrator = Integrator(System(problem))
+        system = integrator.system
+        before = system.masses()
+        linear = sum(step.linear_iterations for step in integrator.steps())
+        assert np.abs(system.masses() / before - 1).max() <= 1e-13
+        answers.append(system.concentrations.copy())
+    assert linear > 3 * 20
+    assert global_max(COMM, np.abs(answers[1] - answers[0])) <= 1e-8
