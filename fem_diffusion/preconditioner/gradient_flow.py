@@ -17,8 +17,8 @@ Array = np.ndarray
 SWEEPS = 16  # of Chebyshev's iteration at most; a multigrid cycle costs as much
 ACCURACY = 0.4  # of the inner solutions
 OUTDATED = 1.25  # by which the step may change before the two factors are made anew
+WORSE = 1.5  # by which the iterations for a digit may grow until then
 SMALLEST = 1e-6  # of mobilities and curvatures, relative to their means: A_1 and A_2 must have inverses
-WORSE = 1.5  # by which the iterations for a digit may grow before
 ARNOLDI = 30  # iterations in search of a negative eigenvalue
 TIRED = 3.0  # iterations for a digit with old LU factors, beyond which new ones are the faster way
 STRETCHED = 2.0  # by which the step may change before they are
@@ -76,8 +76,8 @@ class Factorised(_OfShell):
     (dt lambda)^1/2 K)^2 in units of M, which has a_0 M and dt lambda K^2 right: the count does not depend on the mesh in either case. It grows
     where waves can grow within a step, dt (L H)^2 > 4 a_0 lambda with H < 0. K_g is weighted by the mobility's shape g = tr L(c)/tr <L>.
 
-    (With a constant w: Boyanova, Do-Quang & Neytcheva, Comput. Methods Appl. Math. 12 (2012) 1. Measured on a separated mixture at steps of
-    0.3, 3, 10, 30, in units of 7.5 over the fastest growth rate: 7, 9, 13, 23 iterations to 1e-4; with the constant 7, 11, 18, 35.)
+    (With a constant w: Boyanova, Do-Quang & Neytcheva, Comput. Methods Appl. Math. 12 (2012) 1. Measured on a separated mixture, dt/a_0 being
+    0.08, 0.8, 2.7 and 8 growth times of the fastest wave: 7, 9, 13, 23 iterations to 1e-4; with the constant 7, 11, 18, 35.)
 
     A_1 and A_2 are inverted by some sweeps of Chebyshev's iteration where that is accurate enough, else by a multigrid cycle.
     """
