@@ -26,8 +26,13 @@ import ufl
 from dolfinx import fem, la
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
+from ufl.algorithms import expand_derivatives
+from ufl.algorithms.map_integrands import map_integrand_dags
 from ufl.constantvalue import ConstantValue
+from ufl.core.multiindex import FixedIndex
+from ufl.corealg.multifunction import MultiFunction
 from ufl.corealg.traversal import traverse_unique_terminals
+from ufl.tensors import ListTensor
 
 from .by_region import ByRegion
 from .conditions import Conditions
@@ -338,11 +343,17 @@ class _Assembled:
         self._n = space.dofmap.index_map_bs
         self._owned = space.dofmap.index_map.size_local * self._n
         self._values = la.vector(space.dofmap.index_map, self._n)
-        trial, there = ufl.TrialFunction(space), set(form.coefficients())
-        self._derivatives = []
-        for function in (c, mu):
-            derivative = compile_form(ufl.derivative(form, function, trial)) if function in there else None
-            self._derivatives.append(None if derivative is None else (derivative, fem_petsc.create_matrix(derivative)))
+        self._derivatives = [self._prepared(form, c), None if mu is None else self._prepared(form, mu)]
+
+    @staticmethod
+    def _prepared(form: Any, function: fem.Function) -> tuple[Any, PETSc.Mat] | None:
+        """The derivative by a function and its matrix, or None where the form does not depend on it."""
+        derivative = expand_derivatives(ufl.derivative(form, function, ufl.TrialFunction(function.function_space)))
+        expanded = map_integrand_dags(_Picked(), derivative)
+        if expanded.empty():
+            return None
+        compiled = compile_form(expanded)
+        return compiled, fem_petsc.create_matrix(compiled)
 
     def vector(self) -> Array:
         values = self._values
@@ -371,6 +382,18 @@ class _Assembled:
                 total += y.array_r.reshape(-1, self._n)
                 x.destroy(), y.destroy()
         return total
+
+
+class _Picked(MultiFunction):
+    """Takes entries out of the lists in which they stand: UFL sees only then that a product is zero."""
+
+    expr = MultiFunction.reuse_if_untouched
+
+    def indexed(self, indexed: Any, operand: Any, indices: Any) -> Any:
+        if isinstance(operand, ListTensor) and isinstance(indices[0], FixedIndex):
+            entry = operand.ufl_operands[int(indices[0])]
+            return entry if len(indices) == 1 else entry[tuple(indices)[1:]]
+        return self.reuse_if_untouched(indexed, operand, indices)
 
 
 def combined(matrix: Array, values: Array) -> Array:

@@ -28,6 +28,8 @@ JIT_OPTIONS = {"timeout": 120, "cffi_extra_compile_args": ["-O2", "-g0"]}
 def compile_form(form: Any) -> Any:
     """The form as compiled code. A compilation that was killed leaves a lock on which every later run waits in vain: it is named."""
     general = map_integrand_dags(_General(form.ufl_domain()), form)
+    if general.empty():  # integrands that are zero are dropped, and DOLFINx makes nothing of no integrals
+        general = form
     return _naming_stale_locks(lambda: fem.form(general, jit_options=JIT_OPTIONS))
 
 

@@ -37,9 +37,9 @@ class _OfShell(Iterative):
         # (Eisenstat and Walker's choice took half as many iterations again: it solves the last systems too well.)
         cheap = operators.mobility is not None  # is a new Jacobian, which is never formed
         if operators.is_closed and not operators.is_small:
-            self.options |= {"ksp_rtol": 5e-2, "snes_stol": 1e-10} if cheap else {"ksp_rtol": 1e-2, "snes_stol": 1e-11}
+            self.options |= {"ksp_rtol": 5e-2 if cheap else 1e-2, "snes_stol": 1e-9}
         else:
-            self.options["ksp_rtol"] = 1e-9
+            self.options |= {"ksp_rtol": 1e-12, "snes_atol": 1e-16}  # the last update decides
 
     def attach(self, solver: PETSc.KSP) -> None:
         self._krylov = solver
