@@ -21,7 +21,7 @@ from .operators import compile_form
 from .parallel import global_max, global_min
 from .pointwise import LocalDensity, LocalMobility, eigenvalues
 from .problem import Problem
-from .vertexwise import LINEAR_VARIATION
+from .vertexwise import implicit_part
 
 
 class Branch:
@@ -45,11 +45,8 @@ class Branch:
     def may_have_saddles(self) -> bool:
         """Whether the local energy is concave somewhere and dt not far below the growth time M f''^2/(4 kappa) of the fastest mode."""
         formulation = self._formulation
-        new, old = (
-            formulation.concentrations,
-            formulation.u_old.x.array.reshape(-1, formulation.block)[: formulation.vertices, : formulation.n],
-        )
-        implicit = float(formulation.scheme.variation(LINEAR_VARIATION, 1.0, 0.0))  # of the energy: the average over a step has half of f''
+        new, old = formulation.concentrations, formulation.old_concentrations
+        implicit = implicit_part(formulation.scheme)  # the average over a step has half of f''
         states = [new] if implicit == 1.0 else [new, (new + old) / 2, old]
         ratio = formulation.model.ratio_at(formulation.x, float(formulation.time.value))
         lowest = min(global_min(formulation.comm, eigenvalues(self._density.hessian(c.T, ratio))[:, 0]) for c in states)

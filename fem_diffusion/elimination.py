@@ -41,7 +41,7 @@ from .free_energy import Gradient, Term
 from .operators import AssembledOperators, compile_form
 from .parallel import global_sum
 from .pointwise import LocalMobility, has_gradient
-from .vertexwise import LINEAR_VARIATION, LocalVariation
+from .vertexwise import LINEAR_VARIATION, LocalVariation, implicit_part
 
 Array = np.ndarray
 
@@ -104,15 +104,11 @@ class EliminatedOperators:
             lambda u: None,
             ratio,
         )
-        self._energy_of_rest = None
+        self._energy_of_rest, assembled = None, None
         if not others.is_empty:
             self._energy_of_rest = compile_form(others.value(model.composition(parts(self._c), **formulation.place_and_time), None))
-            return (
-                LocalVariation(local, composition, scheme),
-                kappa,
-                _Assembled(scheme.variation(others, self._c, self._c_old), self._c, None),
-            )
-        return LocalVariation(local, composition, scheme), kappa, None
+            assembled = _Assembled(scheme.variation(others, self._c, self._c_old), self._c, None)
+        return LocalVariation(local, composition, scheme), kappa, assembled
 
     def _assembled(self, form: Any) -> _Assembled | None:
         """A form of the formulation's u as one of c and mu."""
@@ -208,18 +204,16 @@ class EliminatedOperators:
         """Bring to the assembled forms, if there are any, the state at which they are evaluated."""
         if any(part is not None for part in (self._rest, self._fluxes, self._exchange)):
             _put(self._c, c)
-            _put(self._c_old, self._before)
-
-    @property
-    def _before(self) -> Array:
-        old: Array = self.formulation.u_old.x.array.reshape(-1, 2 * self.n)[: len(self.volume), : self.n]
-        return old
+            _put(self._c_old, self.formulation.old_concentrations)
 
     def _force(self, c: Array) -> Array:
         """F'(c), (vertices, n)"""
-        force = self.volume * self._local.potential(c.T, self._before.T, *self._place_and_time).T
+        force = self.volume * self._local.potential(c.T, self.formulation.old_concentrations.T, *self._place_and_time).T
         if self.kappa.any():
-            force += combined(self.kappa, self._times_stiffness(self.formulation.scheme.variation(LINEAR_VARIATION, c, self._before)))
+            force += combined(
+                self.kappa,
+                self._times_stiffness(self.formulation.scheme.variation(LINEAR_VARIATION, c, self.formulation.old_concentrations)),
+            )
         if self._rest is not None:
             force += self._rest.vector()
         return force
@@ -262,7 +256,7 @@ class EliminatedOperators:
     def jacobian(self, x: PETSc.Vec) -> None:
         c = x.array_r.reshape(-1, self.n)
         self._see(c)
-        H = self._local.hessian(c.T, self._before.T, *self._place_and_time)
+        H = self._local.hessian(c.T, self.formulation.old_concentrations.T, *self._place_and_time)
         self.curvature = self.volume[:, :, None] * np.moveaxis(H, 2, 0)
         for part in (self._rest, self._fluxes, self._exchange):
             if part is not None:
@@ -305,8 +299,7 @@ class EliminatedOperators:
 
     @cached_property
     def implicit(self) -> float:
-        """The part of the new state in the one at which the scheme takes the gradient energy."""
-        return float(self.formulation.scheme.variation(LINEAR_VARIATION, 1.0, 0.0))
+        return implicit_part(self.formulation.scheme)
 
     # -- numbers --------------------------------------------------------------------------------------------------------------
 

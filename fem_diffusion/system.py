@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -47,9 +46,9 @@ class System:
     def __init__(self, problem: Problem, comm: MPI.Comm = MPI.COMM_WORLD) -> None:
         self.given, self.comm = problem, comm
         geometry = build(problem.mesh, problem.directory, comm)
-        extent, centre = _extent(geometry)
+        extent, centre = geometry.extent
         self.scales = problem.scales(extent, list(centre))
-        self.geometry = _in_units_of(geometry, self.scales.length).with_dielectrics(problem.dielectrics)
+        self.geometry = geometry.in_units_of(self.scales.length).with_dielectrics(problem.dielectrics)
         self.problem = in_solver_units(problem.with_absolute_permittivities, self.scales)
         _check_boundary_names(problem, geometry)
 
@@ -459,11 +458,11 @@ class System:
         _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
         report = ""
         if self.comm.rank == rank:
-            names = [*(f"mu_{name}" for name in self.model.names), *self.model.names, "phi"]  # mass balances stand in the rows of mu
-            if self.formulation.fields_per_species == 1:
-                names = [*self.model.names, "phi"]
+            balances = [f"mass balance of {name}" for name in self.model.names]
+            potentials = [f"potential of {name}" for name in self.model.names] if self.formulation.fields_per_species == 2 else []
+            equations = [*potentials, *balances, "Poisson equation"]  # mass balances stand in the rows of mu
             values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
-            report = f"worst in the equation of {names[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
+            report = f"worst in the {equations[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
         return self.comm.bcast(report, root=rank)
 
 
@@ -483,18 +482,6 @@ def _sources(problem: Problem, temperature: Field | None) -> dict[str, Callable[
 
     active = {s.name for s in problem.species if s.source is not None} | {name for r in problem.reaction for name in r.stoichiometry}
     return {name: total(name) for name in problem.names if name in active}
-
-
-def _extent(geometry: Geometry) -> tuple[float, np.ndarray]:
-    """The largest side of the mesh's bounding box, and its middle (3,)."""
-    x, comm = geometry.mesh.geometry.x, geometry.mesh.comm
-    lower, upper = (np.array([f(comm, column) for column in x.T]) for f in (global_min, global_max))
-    return float((upper - lower).max()), (lower + upper) / 2
-
-
-def _in_units_of(geometry: Geometry, length: float) -> Geometry:
-    geometry.mesh.geometry.x[:] /= length
-    return replace(geometry, lower=np.asarray(geometry.lower / length), period=np.asarray(geometry.period / length))
 
 
 def _check_boundary_names(problem: Problem, geometry: Geometry) -> None:

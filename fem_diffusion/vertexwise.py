@@ -99,3 +99,8 @@ class _LinearVariation:
 
 
 LINEAR_VARIATION = _LinearVariation()
+
+
+def implicit_part(scheme: TimeScheme) -> float:
+    """The part of the new state in the one at which a scheme takes a quadratic energy: 1, or 1/2 of an average over the step."""
+    return float(scheme.variation(LINEAR_VARIATION, 1.0, 0.0))

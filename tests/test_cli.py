@@ -223,7 +223,7 @@ def test_step_that_fails_for_good(ranks: int, case: Path) -> None:
     (message,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     said = re.search(r"no step from t = (\S+) succeeded, down to dt = \S+: ", message)
     assert said is not None and float(said[1]) == pytest.approx(0.2e-9, rel=0.05), "0.4 +- 0.02 by the noise"
-    assert "of Ag at (4e-08)" in message, "which field, where, in metres"
+    assert "of Ag at (4e-08)" in message, f"which field, where, in metres: {message}"
     assert json.loads((case / "out/provenance.json").read_text())["outcome"].startswith("failed: no step from t = ")
     assert (case / "out/summary.png").exists() and (case / "out/fields.vtkhdf").exists()
 

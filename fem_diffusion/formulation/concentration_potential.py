@@ -81,6 +81,12 @@ class ConcentrationPotential(Formulation):
         values: np.ndarray = self.u.x.array.reshape(-1, self.block)[:, : self.n]
         return values
 
+    @property
+    def old_concentrations(self) -> np.ndarray:
+        """c of u_old at the owned vertices, (vertices, n)."""
+        values: np.ndarray = self.u_old.x.array.reshape(-1, self.block)[: self.vertices, : self.n]
+        return values
+
     def set_concentrations(self, c: np.ndarray) -> None:
         self.fields[:, : self.n] = c
         self.changed()

@@ -50,6 +50,17 @@ class Geometry:
         """Of which power of a length an integral over the domain is."""
         return 3 if self.axisymmetric else self.dimension
 
+    @property
+    def extent(self) -> tuple[float, Floats]:
+        """The largest side of the mesh's bounding box, and its middle (3,)."""
+        x, comm = self.mesh.geometry.x, self.mesh.comm
+        lower, upper = (np.array([f(comm, column) for column in x.T]) for f in (global_min, global_max))
+        return float((upper - lower).max()), (lower + upper) / 2
+
+    def in_units_of(self, length: float) -> Self:
+        self.mesh.geometry.x[:] /= length
+        return replace(self, lower=np.asarray(self.lower / length), period=np.asarray(self.period / length))
+
     # -- integrals ------------------------------------------------------------------------------------------------------------
 
     def dx(self, metadata: Mapping[str, Any]) -> Measure:
