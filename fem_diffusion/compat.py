@@ -45,10 +45,9 @@ def with_cellwise_nodes(mesh: dmesh.Mesh, x: npt.NDArray[np.float64]) -> dmesh.M
     cells, nodes, gdim = x.shape
     # A node of a ghost cell counts as this rank's own: nothing is ever exchanged about nodes.
     index_map = common.IndexMap(mesh.comm, cells * nodes)
-    first, end = index_map.local_range
     dofmap = np.arange(cells * nodes, dtype=np.int32).reshape(cells, nodes)
-    ids = np.arange(first, end, dtype=np.int64)
     old = mesh.geometry
+    ids = old.input_global_indices[cell_nodes(mesh)[:, :nodes].reshape(-1)]  # nodes of different cells that were one keep its id
     cmap = (old.cmaps[0] if hasattr(old, "cmaps") else old.cmap)._cpp_object
     geometry = cpp.mesh.Geometry_float64(index_map, dofmap, cmap, np.ascontiguousarray(x.reshape(-1, gdim)), ids)
     return dmesh.Mesh(cpp.mesh.Mesh_float64(mesh.comm, mesh.topology._cpp_object, geometry), mesh.ufl_domain())

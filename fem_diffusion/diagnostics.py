@@ -95,6 +95,15 @@ class Columns:
         row |= {f"uphill_flux_{name}": fraction for name, fraction in uphill.flux_fractions.items()}
         return row
 
+    @property
+    def state(self) -> list[list[float]]:
+        """What the next row needs to know of those before, as JSON has it: where the markers are."""
+        return self._markers.at
+
+    def recall(self, state: list[list[float]]) -> None:
+        """Continue with what `state` gave when u was as it is now."""
+        self._markers.continue_at(state)
+
     def _closed(self, c: np.ndarray) -> np.ndarray:
         """(vertices, species) with the named balance."""
         return np.column_stack([c, 1 - c.sum(axis=1)]) if self._system.model.balance else c

@@ -83,7 +83,7 @@ class Integrator:
             system.set_values(start)
         rate = system.rate_of_change()
         self.time = 0.0
-        self._number = 0
+        self.number = 0
         self._values = system.values()
         self._trail = Trail([0.0], [self._values])
         self._history = History([0.0], [system.concentrations.copy()], rate)
@@ -129,7 +129,7 @@ class Integrator:
         """The steady state as one step to the end of time."""
         system = self.system
         result = self._direct.solve()
-        self.time, self._number, self.steady, self.jumped = end, 1, True, True
+        self.time, self.number, self.steady, self.jumped = end, 1, True, True
         self._values = system.values()
         self._trail = Trail([end], [self._values])
         self._history = History([end], [system.concentrations.copy()], np.zeros_like(system.concentrations))
@@ -194,7 +194,7 @@ class Integrator:
 
     def _try(self, dt: float) -> Step:
         system, scheme = self.system, self.system.scheme
-        two_levels = scheme.levels == 2 and self._number > 0 and not self._restarted
+        two_levels = scheme.levels == 2 and self.number > 0 and not self._restarted
         ratio = dt / self._accepted_dt if two_levels and self._accepted_dt else 1.0
         weights = scheme.weights(ratio) if two_levels else (1.0, -1.0, 0.0)
         order = scheme.order if scheme.levels == 1 or two_levels else 1
@@ -244,7 +244,7 @@ class Integrator:
         quiet = bool(np.all(change * float(self.settings.end) <= STEADY * dt * np.maximum(spread, 1e-300)))
         self.steady = quiet and (not self._driven or self._next_time(dt) >= float(self.settings.end))
         self._values = system.values()
-        self.time, self._number = self._next_time(dt), self._number + 1
+        self.time, self.number = self._next_time(dt), self.number + 1
         self._trail.push(system.comm, self.time, self._values)
         self._history.push(self.time, c.copy())
         self._energy, self._largest_energy, self._spread = energy, max(self._largest_energy, abs(energy)), spread
@@ -252,7 +252,7 @@ class Integrator:
         self._longest_dt = max(self._longest_dt, dt)
         self._dt = self._following(dt, error, order)
         iterations = result.newton_iterations, result.linear_iterations
-        return Step(self._number, self.time, dt, *iterations, energy, system.dissipation(), fluxes, system.boundary_charges())
+        return Step(self.number, self.time, dt, *iterations, energy, system.dissipation(), fluxes, system.boundary_charges())
 
     def _mean_fluxes(self, dt: float, two_levels: bool, ratio: float) -> dict[tuple[str, str], float]:
         """The mean over the step, so that mass changes by -dt times it.
@@ -268,7 +268,7 @@ class Integrator:
 
     def _guess(self, dt: float) -> np.ndarray:
         """The old states extrapolated, which keeps Newton on the branch that leads on; unless that leaves the admissible range."""
-        if self._number == 0:
+        if self.number == 0:
             return self._values
         formulation = self.system.formulation
         guess = formulation.guess(self._values, self._trail.extrapolated(self.time + dt))

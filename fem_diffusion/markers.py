@@ -35,6 +35,16 @@ class Markers:
         self._at = self._start.copy()
         self._velocity: tuple[np.ndarray, np.ndarray] | None = None
 
+    @property
+    def at(self) -> list[list[float]]:
+        return [[float(x) for x in row] for row in self._at]
+
+    def continue_at(self, positions: list[list[float]]) -> None:
+        """From there, and the velocities of the state that u holds."""
+        if self._names:
+            self._at[:] = positions
+            self._velocity = self._system.cells.lattice_velocity()
+
     def displacements(self, step: Step) -> dict[str, float]:
         """marker_<name>_x, _y, _z after the step that u holds, in solver units; to be asked once a step, in order. Collective."""
         if not self._names:

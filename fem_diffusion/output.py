@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 import platform
 import shutil
 import sys
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,53 +27,90 @@ from .mobility import Darken
 from .parallel import global_max, on_root
 from .paraview import FieldSeries
 from .problem import Problem
+from .results import Results
+from .shared_file import together
 from .system import System
-from .uphill import Uphill
 
 
 class Output:
     """Writes history.csv and run.log as the run goes, fields.vtkhdf at the requested times, and summary.png at the end.
 
-    Raises InputError if the folder exists already and is not empty.
+    continued: what `state` gave when the run was saved; all that was written later is dropped
+
+    Raises InputError if the folder exists already and is not empty, OutputError, the same on every rank, where a file cannot be written.
     """
 
-    def __init__(self, folder: Path, system: System, integrator: Integrator, warnings: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        system: System,
+        integrator: Integrator,
+        warnings: Sequence[str] = (),
+        continued: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder, self._system, self._integrator, self._warnings = folder, system, integrator, list(warnings)
         self._root = system.comm.rank == 0
         self._columns = Columns(system)
         self._mesh = _mesh_numbers(system)
-        on_root(system.comm, lambda: make_folder(folder))
-        self._series = FieldSeries(folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length)
-        self._times = _output_times(system)
-        self._snapshots: list[tuple[float, dict[str, np.ndarray]]] = []
-        self._electric: list[np.ndarray] = []
-        self._uphill: list[Uphill] = []
-        self._history: list[dict[str, float]] = []
-        self._started = clock.perf_counter()
-        if self._root:
-            (folder / "problem.resolved.toml").write_text(system.given.resolved())
-            for name, module in system.given.own_modules.items():
-                shutil.copy(module, folder / name)
-            self._log = (folder / "run.log").open("w")
-            unknowns = (
-                f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
-            )
-            through_time = integrator.through_time
-            for line in (unknowns, *([f"to the steady state through time: {through_time}"] if through_time else [])):
-                self.log(line)
-                print(line)
-            for warning in warnings:
-                self.log(f"warning: {warning}")
-                print(f"warning: {warning}", file=sys.stderr)
+        if continued is None:
+            on_root(system.comm, lambda: make_folder(folder))
+        done = continued or {"fields": 0, "field_time": -np.inf, "drawn_from": 0, "rows": 0, "history_bytes": 0, "seconds": 0.0}
+        self._series = FieldSeries(
+            folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length, system.geometry.wrap, done["fields"]
+        )
+        self._field_time, self._drawn_from, self._rows = done["field_time"], done["drawn_from"], done["rows"]
+        self._times = [time for time in _output_times(system) if time > self._field_time]
+        self._started = clock.perf_counter() - done["seconds"]
+        if continued is not None:
+            self._columns.recall(continued["columns"])
+        self._write(lambda: self._open(done["history_bytes"], continued is not None))
+
+    def _open(self, history_bytes: int, continued: bool) -> None:
+        system = self._system
+        (self.folder / "problem.resolved.toml").write_text(system.given.resolved())
+        for name, module in system.given.own_modules.items():
+            shutil.copy(module, self.folder / name)
+        self._log = (self.folder / "run.log").open("a")
+        if continued:
+            os.truncate(self.folder / "history.csv", history_bytes)
+            (self.folder / "provenance.json").unlink(missing_ok=True)
+            self.log(f"continued from step {self._integrator.number}, t = {self._integrator.time * system.scales.time:.6e}")
+        unknowns = f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
+        through_time = self._integrator.through_time
+        for line in (unknowns, *([f"to the steady state through time: {through_time}"] if through_time else [])):
+            self.log(line)
+            print(line)
+        for warning in self._warnings:
+            self.log(f"warning: {warning}")
+            print(f"warning: {warning}", file=sys.stderr)
+
+    def _write(self, work: Callable[[], None]) -> None:
+        """On rank 0."""
+        together(self._system.comm, self.folder, work if self._root else lambda: None)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What has been written, as JSON has it."""
+        history = self.folder / "history.csv"
+        return {
+            "fields": self._series.count,
+            "field_time": self._field_time,
+            "drawn_from": self._drawn_from,
+            "rows": self._rows,
+            "history_bytes": history.stat().st_size if self._root and history.exists() else 0,
+            "seconds": clock.perf_counter() - self._started,
+            "columns": self._columns.state,
+        }
 
     def record(self, step: Step) -> None:
         """One accepted step: a row, a line, and the fields at the requested times up to it."""
         self._write_fields(step)
         with self._integrator.visiting(step.time):  # where mu is that of this time, not of the step's middle
             row = self._columns.row(step)
-        self._history.append(row)
-        if not self._root:
-            return
+        self._rows += 1
+        self._write(lambda: self._append(step, row))
+
+    def _append(self, step: Step, row: Mapping[str, float]) -> None:
         with (self.folder / "history.csv").open("a", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(row))
             if step.number == 0:
@@ -86,7 +124,7 @@ class Output:
     def _write_last_state(self) -> None:
         """A run that became steady, or failed, ends between the requested times."""
         time = self._integrator.time
-        if not self._snapshots or self._snapshots[-1][0] < time * self._system.scales.time:
+        if self._field_time < time:
             with self._integrator.visiting(time):
                 self._write_field(time)
 
@@ -99,8 +137,7 @@ class Output:
         system = self._system
         if self._integrator.jumped:
             self._times = [step.time]  # nothing was computed on the way, and the picture shows the answer alone
-            for shown in (self._snapshots, self._uphill, self._electric):
-                shown.clear()
+            self._drawn_from = self._series.count
         while self._times and (self._times[0] <= step.time or step.time >= float(system.problem.time.end)):
             time = self._times.pop(0)
             with self._integrator.visiting(min(time, step.time)):
@@ -108,68 +145,55 @@ class Output:
 
     def _write_field(self, time: float) -> None:
         system = self._system
-        names, balance, factor = system.model.names, system.model.balance, system.scales.factor
-        c = system.formulation.all_concentrations()
-        point = {name: c[:, i] for i, name in enumerate(names)}
-        if balance is not None:
-            point[balance] = 1 - c.sum(axis=1)
-        point = {name: values * factor("concentration") for name, values in point.items()}
+        names, balance = system.model.names, system.model.balance
         # a dielectric has no concentrations: ParaView and the picture leave it blank
         blank = np.where(system.formulation.has_matter, 1.0, np.nan)
-        point = {name: values * blank for name, values in point.items()}
-        snapshot = {name: self._series.mesh.at_points(values) for name, values in point.items()}
-        potential = factor("J/(m^3*concentration)")
-        point |= {f"mu_{name}": mu * potential * blank for name, mu in zip(names, system.potentials().T, strict=True)}
-        if system.model.charged:
-            point["phi"] = system.formulation.all_phi() * factor("V")
-            self._electric.append(self._series.mesh.at_points(point["phi"]))
-        units = {"curvature": factor("J/(m^3*concentration^2)")}
-        point |= {name: values * units.get(name, 1.0) * blank for name, values in system.stability_fields().items()}
+        c = system.formulation.all_concentrations()
+        concentrations = {name: c[:, i] * blank for i, name in enumerate(names)}
+        if balance is not None:
+            concentrations[balance] = (1 - c.sum(axis=1)) * blank
         uphill = system.uphill_map()
-        cell = {f"flux_{name}": J * factor("concentration*m/s") for name, J in uphill.flux.items()}
-        cell |= {f"uphill_{name}": product * factor("concentration^2/s") for name, product in uphill.positive.items()}
-        cell["dissipation"] = uphill.dissipation * factor("J/(m^3*s)")
+        point = {
+            "concentration": concentrations,
+            "J/(m^3*concentration)": {f"mu_{name}": mu * blank for name, mu in zip(names, system.potentials().T, strict=True)},
+            "V": {"phi": system.formulation.all_phi()} if system.model.charged else {},
+        }
+        for name, values in system.stability_fields().items():
+            point.setdefault("J/(m^3*concentration^2)" if name == "curvature" else "", {})[name] = values * blank
+        cell = {
+            "concentration*m/s": {f"flux_{name}": J for name, J in uphill.flux.items()},
+            "concentration^2/s": {f"uphill_{name}": product for name, product in uphill.positive.items()},
+            "J/(m^3*s)": {"dissipation": uphill.dissipation},
+        }
         if isinstance(system.model.mobility, Darken):
-            cell["lattice_velocity"] = system.cells.lattice_velocity()[0] * factor("m/s")
-        seconds = time * system.scales.time
-        self._series.write(seconds, point, cell)
-        self._snapshots.append((np.inf if self._integrator.jumped else seconds, snapshot))
-        in_cells = self._series.mesh.at_cells
-        self._uphill.append(
-            Uphill(
-                product={name: in_cells(product) for name, product in uphill.positive.items()},
-                flux={name: in_cells(J) for name, J in uphill.flux.items()},
-                fraction=uphill.flux_fractions,
-            )
+            cell["m/s"] = {"lattice_velocity": system.cells.lattice_velocity()[0]}
+        units = {name: unit for kinds in (point, cell) for unit, arrays in kinds.items() for name in arrays}
+        self._series.write(
+            time * system.scales.time,
+            self._in_units(point),
+            self._in_units(cell),
+            {name: system.given.unit_of(unit) for name, unit in units.items()},
         )
+        self._field_time = time
+
+    def _in_units(self, arrays: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """From solver units, by the unit that they are to have."""
+        factor = self._system.scales.factor
+        return {name: values * (factor(unit) if unit else 1.0) for unit, group in arrays.items() for name, values in group.items()}
 
     def finish(self, outcome: str) -> None:
         """Write the last state, provenance.json and the picture, and close the log."""
         system = self._system
         self._write_last_state()
         wall = global_max(system.comm, np.array([clock.perf_counter() - self._started]))
-        if not self._root:
-            return
-        self._write_outcome(outcome, wall)
-        dimensional = system.given.dimensional
-        if self._snapshots:
-            from .picture import summary
+        self._write(lambda: self._write_outcome(outcome, wall))
+        if self._series.count > self._drawn_from:
+            self._write(self._draw)
 
-            history = {name: np.array([row[name] for row in self._history]) for name in self._history[0]}
-            summary(
-                self.folder / "summary.png",
-                self._series.mesh,
-                self._snapshots,
-                history,
-                system.given.title,
-                time_unit="s" if dimensional else "",
-                length_unit="m" if dimensional else "",
-                energy_unit=_energy_unit(system.geometry.volume_dimension) if dimensional else "",
-                concentration_unit="mol/m³" if system.given.molar else "",
-                uphill=self._uphill,
-                electric=self._electric,
-                electric_unit="V" if dimensional else "RT/F",
-            )
+    def _draw(self) -> None:
+        from .picture import summary_of
+
+        summary_of(Results(self.folder), self._drawn_from)
 
     def abort(self, error: BaseException) -> None:
         """Say in run.log and provenance.json how the run ended, as far as that is still possible. Not collective, and never raises.
@@ -203,7 +227,7 @@ class Output:
             "mesh": self._mesh,
             "unknowns": system.unknowns,
             "ranks": system.comm.size,
-            "steps": len(self._history) - 1,
+            "steps": self._rows - 1,
             "rejected_steps": {cause: getattr(rejections, cause) for cause in ("newton", "error", "energy", "saddle")},
             "last_rejections": rejections.reasons,
             "wall_seconds": round(wall, 3),

@@ -1,11 +1,14 @@
-"""What is drawn: a mesh whole on rank 0, and fields on it as a time series that ParaView (5.13 or later) opens by a double click.
+"""Fields on a mesh as a time series that ParaView (5.13 or later) opens by a double click, while the run goes on and after it has crashed.
 
-The file is VTKHDF: one `.vtkhdf` for any number of arrays, times and ranks, with the mesh stored once.
+`fields.vtkhdf` is a VTKHDF file in which all is found, and nothing stored: its datasets are views of the files in the folder `fields` beside
+it, one with the mesh and one for each time. Those are written by all ranks together, and the view is replaced when a time is complete. So
+whoever opens it, and whenever, finds the times that are complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,18 @@ import numpy.typing as npt
 from dolfinx import fem
 
 from .compat import cell_nodes
+from .numbering import number_cells, number_vertices
 from .parallel import on_root
+from .shared_file import Rows, replace, together, write
 
 Array = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.int64]
+Wrap = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
+MESH = "mesh.h5"
 
 # name in DOLFINx: VTK's number of the type, and which DOLFINx vertex each VTK vertex is
-_CELLS = {
+CELLS = {
     "interval": (3, [0, 1]),
     "triangle": (5, [0, 1, 2]),
     "quadrilateral": (9, [0, 1, 3, 2]),
@@ -30,95 +38,168 @@ _CELLS = {
 }
 
 
+def cell_of(vtk_type: int) -> str:
+    return next(name for name, (number, _) in CELLS.items() if number == vtk_type)
+
+
+@dataclass(frozen=True)
 class DrawnMesh:
-    """The cells of a mesh with straight edges, whole, on rank 0; empty on the other ranks. Collective.
-
-    Vertices are where the geometry has them: in a periodic mesh one degree of freedom is drawn at both ends of the box.
-
-    V:       Lagrange space, scalar or blocked, whose values at the vertices are drawn
-    length:  one unit of the mesh's coordinates, in the unit of `points`
+    """A mesh with straight edges, whole.
 
     cell:    DOLFINx's name of the cell type
     points:  (n, 3) vertices
     cells:   (m, vertices per cell) rows of `points`, in VTK's order
     """
 
-    def __init__(self, V: fem.FunctionSpace, length: float = 1.0) -> None:
+    cell: str
+    points: Array
+    cells: Ints
+
+
+class DistributedMesh:
+    """The cells of a mesh with straight edges, in an order that does not depend on the ranks.
+
+    Vertices are where the geometry has them: in a periodic mesh one degree of freedom is drawn at both ends of the box. The points are first the
+    degrees of freedom, then those that are drawn again at another place.
+
+    V:       Lagrange space of degree 1, scalar or blocked, whose values at the vertices are drawn
+    length:  one unit of the mesh's coordinates, in the unit of the points
+    wrap:    moves coordinates (3, n) into the box of a periodic mesh
+    """
+
+    def __init__(self, V: fem.FunctionSpace, length: float, wrap: Wrap) -> None:
         mesh = V.mesh
         self.comm = mesh.comm
         self.cell = mesh.topology.cell_type.name
-        self.vtk_type, order = _CELLS[self.cell]
-        self._owned_dofs = V.dofmap.index_map.size_local
-        self._owned_cells = mesh.topology.index_map(mesh.topology.dim).size_local
+        self.vtk_type, order = CELLS[self.cell]
+        self.vertices, self.elements = number_vertices(V), number_cells(V)
+        self.corners = len(order)
 
         # a Lagrange element and its mesh number the vertices of a cell first, and alike
-        nodes = cell_nodes(mesh)[: self._owned_cells, order].reshape(-1)
-        dofs = V.dofmap.index_map.local_to_global(V.dofmap.list[: self._owned_cells, order].reshape(-1))
-        dofs, points, corner = _merge(dofs, length * mesh.geometry.x[nodes])
+        nodes, dofs = cell_nodes(mesh)[:, : len(order)].reshape(-1), V.dofmap.list.reshape(-1)
+        x = mesh.geometry.x[nodes]
+        home = np.empty((V.dofmap.index_map.size_local + V.dofmap.index_map.num_ghosts, 3))
+        home[dofs] = wrap(x.T).T
+        number = self._with_ghosts(V)[dofs]
+        moved = (x - home[dofs] > 0) @ [1, 2, 4]
+        copies = np.flatnonzero(moved)
+        keys = 8 * number[copies] + moved[copies]
+        copied, at, place = self._gathered(keys, x[copies])
+        number[copies] = self.vertices.total + place
+        owned = self.elements.numbers.size
+        self._cells = self.elements.to_block(number.reshape(-1, len(order))[:owned, order])
+        block = slice(*np.searchsorted(copied, self.vertices.first + np.array([0, self.vertices.count])))
+        self.points, self._first_copy = self.vertices.total + len(copied), self.vertices.total + block.start
+        self._copied = copied[block] - self.vertices.first
+        self._x = length * np.concatenate([self.vertices.to_block(home[: self.vertices.numbers.size]), at[block]])
 
-        parts = self.comm.gather((dofs, points, corner))
-        if self.comm.rank == 0:
-            offsets = np.cumsum([0] + [len(part_dofs) for part_dofs, _, _ in parts])
-            dofs, points, merged = _merge(np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]))
-            corner = merged[np.concatenate([part[2] + offset for part, offset in zip(parts, offsets, strict=False)])]
-        else:
-            dofs, points, corner = dofs[:0], points[:0], corner[:0]
-        self._dofs, self.points, self.cells = dofs, points, corner.reshape(-1, len(order))
+    def at_points(self, values: Array) -> Rows:
+        """Of nodal values (dofs, ...) in V's block numbering, ghosts or not. Collective."""
+        block = self.vertices.to_block(values[: self.vertices.numbers.size])
+        return self._rows_of_points(np.concatenate([block, block[self._copied]]))
 
-    def at_points(self, values: Array) -> Array:
-        """Values at `points` (none but on rank 0) of nodal values (dofs, ...) in V's block numbering, ghosts or not. Collective."""
-        return self._whole(values[: self._owned_dofs])[self._dofs]
+    def at_cells(self, values: Array) -> Rows:
+        """Of values (owned cells, ...), ghosts or not. Collective."""
+        return self._rows_of_cells(self.elements.to_block(values[: self.elements.numbers.size]))
 
-    def at_cells(self, values: Array) -> Array:
-        """Values in `cells` (none but on rank 0) of values (owned cells, ...). Collective."""
-        return self._whole(values[: self._owned_cells])
+    def as_datasets(self) -> dict[str, Rows]:
+        """Points, Connectivity, Offsets and Types as VTKHDF has them."""
+        n, first = self.corners, self.elements.first
+        ends = n * (first + np.arange(self.elements.count) + 1)
+        starts = {0: np.zeros(1, dtype=np.int64)} if self.comm.rank == 0 else {}
+        return {
+            "Points": self._rows_of_points(self._x),
+            "Connectivity": Rows(n * self.elements.total, {n * first: self._cells.reshape(-1)}),
+            "Offsets": Rows(self.elements.total + 1, {**starts, first + 1: ends}),
+            "Types": self._rows_of_cells(np.full(self.elements.count, self.vtk_type, dtype=np.uint8)),
+        }
 
-    def _whole(self, owned: Array) -> Array:
-        """The owned rows of all ranks in DOLFINx's global order, which is rank by rank."""
-        parts = self.comm.gather(owned)
-        return np.concatenate(parts) if self.comm.rank == 0 else owned[:0]
+    def _rows_of_points(self, values: npt.NDArray[Any]) -> Rows:
+        count = self.vertices.count
+        return Rows(self.points, {self.vertices.first: values[:count]} | ({self._first_copy: values[count:]} if len(self._copied) else {}))
 
+    def _rows_of_cells(self, values: npt.NDArray[Any]) -> Rows:
+        return Rows(self.elements.total, {self.elements.first: values})
 
-def _merge(dofs: Ints, points: Array) -> tuple[Ints, Array, Ints]:
-    """The different pairs (dof, point), and for each given pair its place among them."""
-    order = np.lexsort((*points.T, dofs))
-    dofs, points = dofs[order], points[order]
-    new = np.ones(len(dofs), dtype=bool)
-    new[1:] = (dofs[1:] != dofs[:-1]) | np.any(points[1:] != points[:-1], axis=1)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.cumsum(new) - 1
-    return dofs[new], points[new], place
+    def _with_ghosts(self, V: fem.FunctionSpace) -> Ints:
+        """The number of each vertex of this rank, ghosts included."""
+        numbers = fem.Function(V if V.dofmap.index_map_bs == 1 else V.sub(0).collapse()[0])
+        numbers.x.array[: self.vertices.numbers.size] = self.vertices.numbers
+        numbers.x.scatter_forward()
+        return np.rint(numbers.x.array).astype(np.int64)  # exact up to 2^53
+
+    def _gathered(self, keys: Ints, x: Array) -> tuple[Ints, Array, Ints]:
+        """The vertices that are drawn again, sorted, and where, of all ranks; and which of them each of these keys is."""
+        own, which = np.unique(keys, return_index=True)
+        parts = self.comm.allgather((own, x[which]))
+        every, which = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
+        return every // 8, np.concatenate([part[1] for part in parts])[which], np.searchsorted(every, keys)
 
 
 class FieldSeries:
-    """Fields on one mesh over time, in one VTKHDF file; an older file of that name is replaced. Collective.
+    """Fields on one mesh over time. Collective.
 
-    path:    of the file, with the suffix .vtkhdf
-    V:       Lagrange space, scalar or blocked, in whose (block) numbering the point arrays come
+    path:    of the file, with the suffix .vtkhdf; the folder of the same name is beside it
+    V:       Lagrange space of degree 1, scalar or blocked, in whose (block) numbering the point arrays come
     length:  one unit of the mesh's coordinates, in the unit of the file
+    wrap:    see DistributedMesh
+    kept:    so many times of an earlier run are kept, which had the same mesh and arrays
 
-    mesh:    the mesh as it is drawn
+    Raises OutputError if the files cannot be written; the times that are complete stay.
     """
 
-    def __init__(self, path: Path, V: fem.FunctionSpace, length: float = 1.0) -> None:
-        self.path = path
-        self.mesh = DrawnMesh(V, length)
-        self._names: tuple[list[str], list[str]] | None = None
-        on_root(self.mesh.comm, lambda: _create(path, self.mesh))
+    def __init__(self, path: Path, V: fem.FunctionSpace, length: float = 1.0, wrap: Wrap = np.asarray, kept: int = 0) -> None:
+        self.path, self.folder, self.comm = path, path.with_suffix(""), V.mesh.comm
+        self.mesh = DistributedMesh(V, length, wrap)
+        self._times: list[float] = []
+        self._arrays: dict[str, _Series] = {}
+        if kept:
+            self._times, self._arrays = on_root(self.comm, lambda: _read_index(path, kept))
+        else:
+            together(self.comm, self.folder, lambda: self.folder.mkdir(parents=True, exist_ok=True))
+            write(self.comm, self.folder / MESH, self.mesh.as_datasets())
+        self._index()
 
-    def write(self, t: float, point: Mapping[str, Array], cell: Mapping[str, Array]) -> None:
+    @property
+    def count(self) -> int:
+        """Of times."""
+        return len(self._times)
+
+    def write(self, t: float, point: Mapping[str, Array], cell: Mapping[str, Array], units: Mapping[str, str] | None = None) -> None:
         """Add the time t, the same arrays each time; a two-dimensional array is a vector, padded to three components. Collective.
 
         point:  nodal values of this rank by name, (dofs,) or (dofs, components), ghosts or not
-        cell:   values of this rank's own cells by name, (cells,) or (cells, components)
+        cell:   values of this rank's cells by name, (cells,) or (cells, components), ghosts or not
+        units:  of the arrays, by name
         """
-        names = list(point), list(cell)
-        if self._names not in (None, names):
-            raise ValueError(f"{self.path}: the arrays {names} are not those of the first time, {self._names}")
-        self._names = names
-        points = {name: _padded(self.mesh.at_points(values)) for name, values in point.items()}
-        cells = {name: _padded(self.mesh.at_cells(values)) for name, values in cell.items()}
-        on_root(self.mesh.comm, lambda: _add(self.path, t, {"PointData": points, "CellData": cells}))
+        data = {f"PointData/{name}": self.mesh.at_points(_padded(values)) for name, values in point.items()}
+        data |= {f"CellData/{name}": self.mesh.at_cells(_padded(values)) for name, values in cell.items()}
+        if self._arrays and self._arrays.keys() != data.keys():
+            raise ValueError(f"{self.path}: the arrays {list(data)} are not those of the first time, {list(self._arrays)}")
+        write(self.comm, self.folder / _name_of(self.count), data, {"time": t})
+        self._times.append(t)
+        self._arrays = {
+            name: _Series((rows.total, *rows.row.shape[1:]), (units or {}).get(name.split("/")[1], "")) for name, rows in data.items()
+        }
+        self._index()
+
+    def _index(self) -> None:
+        """Replace the file by one that has all times so far."""
+
+        def work() -> None:
+            partial = self.path.with_name(self.path.name + ".partial")
+            _write_index(partial, self.folder, self._times, self._arrays)
+            replace(partial, self.path)
+
+        together(self.comm, self.path, work if self.comm.rank == 0 else lambda: None)
+
+
+@dataclass(frozen=True)
+class _Series:
+    """An array over time: its shape at one time, and its unit."""
+
+    shape: tuple[int, ...]
+    unit: str
 
 
 def _padded(values: Array) -> Array:
@@ -127,58 +208,48 @@ def _padded(values: Array) -> Array:
     return np.pad(values, ((0, 0), (0, 3 - values.shape[1])))
 
 
-def _create(path: Path, mesh: DrawnMesh) -> None:
-    """The one part that all times share, and no time."""
-    cells, corners = mesh.cells.shape
-    with h5py.File(path, "w", locking=False) as file:
+def _name_of(index: int) -> str:
+    return f"{index:05d}.h5"
+
+
+def _write_index(path: Path, folder: Path, times: list[float], arrays: Mapping[str, _Series]) -> None:
+    """The one part that all times share, and views of the arrays of all times, one after the other."""
+    mesh = f"{folder.name}/{MESH}"
+    with h5py.File(folder / MESH, "r", locking=False) as file:
+        points, cells, connectivity = (len(file[name]) for name in ("Points", "Types", "Connectivity"))
+    with h5py.File(path, "w", libver="latest", locking=False) as file:
         root = file.create_group("VTKHDF")
         root.attrs["Version"] = np.array([2, 1])
         root.attrs["Type"] = np.bytes_("UnstructuredGrid")
-        root["NumberOfPoints"] = np.array([len(mesh.points)])
-        root["NumberOfCells"] = np.array([cells])
-        root["NumberOfConnectivityIds"] = np.array([cells * corners])
-        root["Points"] = mesh.points
-        root["Connectivity"] = mesh.cells.reshape(-1)
-        root["Offsets"] = np.arange(cells + 1) * corners
-        root["Types"] = np.full(cells, mesh.vtk_type, dtype=np.uint8)
-        root.create_group("PointData")
-        root.create_group("CellData")
-
+        root["NumberOfPoints"], root["NumberOfCells"], root["NumberOfConnectivityIds"] = ([n] for n in (points, cells, connectivity))
+        for name in ("Points", "Connectivity", "Offsets", "Types"):
+            root[name] = h5py.ExternalLink(mesh, name)
         steps = root.create_group("Steps")
-        steps.attrs["NSteps"] = 0
-        steps.create_group("PointDataOffsets")
-        steps.create_group("CellDataOffsets")
+        steps.attrs["NSteps"] = len(times)
+        steps["Values"] = np.array(times, dtype=np.float64)
+        zero = np.zeros(len(times), dtype=np.int64)
+        steps["PartOffsets"], steps["PointOffsets"], steps["NumberOfParts"] = zero, zero, zero + 1
+        steps["CellOffsets"], steps["ConnectivityIdOffsets"] = zero[:, None], zero[:, None]
+        for kind in ("PointData", "CellData"):
+            root.create_group(kind, track_order=True)
+            steps.create_group(f"{kind}Offsets")
+        for name, series in arrays.items():
+            kind, array = name.split("/")
+            rows = series.shape[0]
+            layout = h5py.VirtualLayout((rows * len(times), *series.shape[1:]), np.float64)
+            for index in range(len(times)):
+                layout[rows * index : rows * (index + 1)] = h5py.VirtualSource(f"{folder.name}/{_name_of(index)}", name, series.shape)
+            root.create_virtual_dataset(name, layout).attrs["units"] = series.unit
+            steps[f"{kind}Offsets/{array}"] = rows * np.arange(len(times))
 
 
-def _add(path: Path, t: float, data: Mapping[str, Mapping[str, Array]]) -> None:
-    # no lock: a ParaView that has the file open must not stop the run, nor the run ParaView
-    with h5py.File(path, "r+", locking=False) as file:
+def _read_index(path: Path, kept: int) -> tuple[list[float], dict[str, _Series]]:
+    """The first times of an earlier run, and what it has at each."""
+    with h5py.File(path, "r", locking=False) as file:
         root = file["VTKHDF"]
-        steps = root["Steps"]
-        for kind, arrays in data.items():
-            for name, values in arrays.items():
-                start = _append(root[kind], name, values)
-                _append(steps[f"{kind}Offsets"], name, np.array([start]))
-        for name in ("PartOffsets", "PointOffsets"):
-            _append(steps, name, np.array([0]))
-        for name in ("CellOffsets", "ConnectivityIdOffsets"):
-            _append(steps, name, np.array([[0]]))
-        _append(steps, "NumberOfParts", np.array([1]))
-        _append(steps, "Values", np.array([t], dtype=np.float64))
-        # last, so that a reader never meets a time without its arrays
-        file.flush()
-        steps.attrs.modify("NSteps", steps.attrs["NSteps"] + 1)
-
-
-def _append(group: h5py.Group, name: str, values: npt.NDArray[np.generic]) -> int:
-    """Append rows to a growing dataset and return where they start."""
-    if name not in group:
-        rows = min(max(len(values), 64), 65536)
-        group.create_dataset(
-            name, (0, *values.shape[1:]), values.dtype, maxshape=(None, *values.shape[1:]), chunks=(rows, *values.shape[1:])
-        )
-    dataset = group[name]
-    start = len(dataset)
-    dataset.resize(start + len(values), axis=0)
-    dataset[start:] = values
-    return start
+        times = root["Steps/Values"][:]
+        arrays = {}
+        for kind in ("PointData", "CellData"):
+            for name, dataset in root[kind].items():
+                arrays[f"{kind}/{name}"] = _Series((len(dataset) // len(times), *dataset.shape[1:]), dataset.attrs["units"])
+        return times[:kept].tolist(), arrays

@@ -32,7 +32,7 @@ from .reaction import Reaction
 from .record import Record, keys
 from .state import Composition
 from .tables import Output, Species, Time
-from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system, units_of
+from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system, si_unit, units_of
 
 
 class Problem(Record):
@@ -332,6 +332,10 @@ class Problem(Record):
         modules = {type(plug_in).__module__ for plug_in in (*self.free_energy, self.mobility)}
         files = {name: getattr(sys.modules[name], "__file__", None) for name in sorted(modules) if not name.startswith(f"{__package__}.")}
         return {f"{script()}.py" if name == "__main__" else Path(file).name: Path(file) for name, file in files.items() if file is not None}
+
+    def unit_of(self, unit: str) -> str:
+        """The unit in which results are given that have this one; "" for numbers."""
+        return si_unit(unit, self.molar) if self.dimensional else ""
 
     def resolved(self) -> str:
         """This problem as TOML, with all defaults written out."""

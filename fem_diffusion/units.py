@@ -33,7 +33,9 @@ _OF_CONCENTRATION = {
     "concentration": ("", "mol/m^3"),
     "concentration*m/s": ("m/s", "mol/(m^2*s)"),
     "concentration/s": ("1/s", "mol/(m^3*s)"),
+    "concentration^2/s": ("1/s", "mol^2/(m^6*s)"),
     "J/(m^3*concentration)": ("J/m^3", "J/mol"),
+    "J/(m^3*concentration^2)": ("J/m^3", "J*m^3/mol^2"),
     "concentration^2*m^4/(J*s)": ("m^4/(J*s)", "mol^2/(m^2*J*s)"),
 }
 

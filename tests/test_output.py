@@ -213,6 +213,7 @@ def results() -> Iterator[Path]:
 @pytest.mark.short
 def test_files_and_header(results: Path) -> None:
     assert sorted(path.name for path in results.iterdir()) == [
+        "fields",
         "fields.vtkhdf",
         "history.csv",
         "problem.resolved.toml",
@@ -312,11 +313,11 @@ def test_resolved_problem_gives_the_same_history(results: Path, folder: Path) ->
 
 
 def test_nothing_is_overwritten(results: Path) -> None:
-    before = {path.name: path.read_bytes() for path in results.iterdir()}
+    before = {path.name: path.read_bytes() for path in results.rglob("*") if path.is_file()}
     COMM.barrier()
     with pytest.raises(InputError, match="is there already and not empty: choose another folder with -o"):
         run(Problem.read(results.with_suffix(".toml")), results)
-    assert {path.name: path.read_bytes() for path in results.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from dolfinx import fem, mesh
 from mpi4py import MPI
 
 from fem_diffusion.compat import create_mesh
+from fem_diffusion.errors import OutputError
 from fem_diffusion.mesh import Mesh, build
-from fem_diffusion.paraview import DrawnMesh, FieldSeries
+from fem_diffusion.paraview import FieldSeries
 
 COMM = MPI.COMM_WORLD
 LENGTH = 1e-3
@@ -164,14 +165,15 @@ def test_integral_over_the_read_grid_is_exact(kind: str, folder: Path) -> None:
 def test_periodic_mesh_is_drawn_unstretched(cell_type: str, folder: Path) -> None:
     """The upper side is drawn where it is, with the values of the lower side."""
     n = 6
-    domain = build(Mesh(shape="rectangle", size=1.0, cells=n, periodic=["x", "y"], cell_type=cell_type), Path(), COMM).mesh
+    geometry = build(Mesh(shape="rectangle", size=1.0, cells=n, periodic=["x", "y"], cell_type=cell_type), Path(), COMM)
+    domain = geometry.mesh
     V = fem.functionspace(domain, ("Lagrange", 1))
     assert V.dofmap.index_map.size_global == n**2
     wave = lambda x: np.sin(2 * np.pi * x[0]) + np.cos(2 * np.pi * x[1])  # noqa: E731
     c = fem.Function(V)
     c.interpolate(wave)
     path = folder / "fields.vtkhdf"
-    FieldSeries(path, V).write(0.0, {"c": c.x.array}, {})
+    FieldSeries(path, V, 1.0, geometry.wrap).write(0.0, {"c": c.x.array}, {})
     if COMM.rank > 0:
         return
     ((_, grid),) = read(path)
@@ -183,17 +185,24 @@ def test_periodic_mesh_is_drawn_unstretched(cell_type: str, folder: Path) -> Non
         assert (high_x - low_x, high_y - low_y) == pytest.approx((1 / n, 1 / n))
 
 
-def test_drawn_mesh_is_on_rank_0_only() -> None:
-    domain = mesh.create_unit_square(COMM, 4, 4)
-    V = fem.functionspace(domain, ("Lagrange", 1))
-    drawn = DrawnMesh(V, length=2.0)
-    values = V.tabulate_dof_coordinates()[:, 0].copy()
-    here = COMM.rank == 0
-    assert drawn.points.shape == (25 if here else 0, 3)
-    assert drawn.cells.shape == (32 if here else 0, 3)
-    assert np.allclose(2.0 * drawn.at_points(values), drawn.points[:, 0])
-    owned = V.dofmap.index_map.size_local
-    assert np.array_equal(drawn.at_points(values[:owned]), drawn.at_points(values))
+@pytest.mark.parametrize("periodic", [[], ["x", "y"]])
+def test_the_file_is_the_same_on_any_number_of_ranks(periodic: list[str], folder: Path) -> None:
+    """Points, cells and values in the order of the same mesh on one rank."""
+    files = []
+    for comm, name in ((COMM, "all"), (MPI.COMM_SELF, f"one-{COMM.rank}")):
+        geometry = build(Mesh(shape="rectangle", size=[1.0, 2.0], cells=[5, 6], periodic=periodic), Path(), comm)
+        V = fem.functionspace(geometry.mesh, ("Lagrange", 1))
+        c, m = fem.Function(V), fem.Function(fem.functionspace(geometry.mesh, ("DG", 0)))
+        c.interpolate(lambda x: np.cos(2 * np.pi * x[0]) + np.sin(np.pi * x[1]))
+        m.interpolate(lambda x: x[0] + x[1])
+        series = FieldSeries(folder / name / "fields.vtkhdf", V, 1.0, geometry.wrap)
+        series.write(0.0, {"c": c.x.array}, {"m": m.x.array})
+        files.append(folder / name / "fields.vtkhdf")
+    with h5py.File(files[0], locking=False) as several, h5py.File(files[1], locking=False) as one:
+        for name in ("Points", "Connectivity", "Offsets", "Types"):
+            assert np.array_equal(several[f"VTKHDF/{name}"], one[f"VTKHDF/{name}"]), name
+        for name in ("PointData/c", "CellData/m"):
+            assert np.allclose(several[f"VTKHDF/{name}"], one[f"VTKHDF/{name}"], rtol=0, atol=1e-14), name  # interpolated in other cells
 
 
 def test_other_arrays_than_the_first_time_are_refused(folder: Path) -> None:
@@ -207,8 +216,11 @@ def test_other_arrays_than_the_first_time_are_refused(folder: Path) -> None:
 
 def test_file_that_cannot_be_written_is_an_error_on_every_rank(folder: Path) -> None:
     domain = mesh.create_interval(COMM, 8, [0.0, 1.0])
-    with pytest.raises(OSError):
-        FieldSeries(folder / "missing" / "fields.vtkhdf", fem.functionspace(domain, ("Lagrange", 1)))
+    if COMM.rank == 0:
+        (folder / "fields").touch()
+    COMM.barrier()
+    with pytest.raises(OutputError, match="cannot write .*fields: File exists"):
+        FieldSeries(folder / "fields.vtkhdf", fem.functionspace(domain, ("Lagrange", 1)))
 
 
 def test_run_goes_on_while_another_program_has_the_file_open(folder: Path) -> None:

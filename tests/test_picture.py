@@ -11,6 +11,7 @@ from dolfinx import fem, mesh
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.image import imread
 from mpi4py import MPI
+from whole_mesh import WholeMesh, where
 
 from fem_diffusion.mesh import Mesh, build
 from fem_diffusion.paraview import DrawnMesh
@@ -39,7 +40,7 @@ def history(end: float, species: Sequence[str]) -> dict[str, np.ndarray]:
 def draw(path: Path, domain: mesh.Mesh, fields: dict[str, Callable], times: Sequence[float] = (0.0, 1.0, 2.0, 3.0)) -> np.ndarray | None:
     """The picture's colours (rows, columns, 3) on rank 0. The same fields at all times. Collective."""
     V = fem.functionspace(domain, ("Lagrange", 1))
-    drawn = DrawnMesh(V)
+    drawn = WholeMesh(V)
     values = {}
     for name, field in fields.items():
         c = fem.Function(V)
@@ -47,7 +48,7 @@ def draw(path: Path, domain: mesh.Mesh, fields: dict[str, Callable], times: Sequ
         values[name] = drawn.at_points(c.x.array)
     if COMM.rank > 0:
         return None
-    summary(path, drawn, [(t, values) for t in times], history(times[-1], list(fields)), "A run", time_unit="s", length_unit="m")
+    summary(path, drawn.mesh, [(t, values) for t in times], history(times[-1], list(fields)), "A run", time_unit="s", length_unit="m")
     return imread(path)[:, :, :3]
 
 
@@ -79,9 +80,7 @@ def slope(x: np.ndarray) -> np.ndarray:
 
 def with_hole(cell_type: mesh.CellType) -> mesh.Mesh:
     domain = mesh.create_unit_square(COMM, 60, 60, cell_type)
-    cells = np.arange(domain.topology.index_map(2).size_local, dtype=np.int32)
-    middles = mesh.compute_midpoints(domain, 2, cells)[:, :2]
-    return mesh.create_submesh(domain, 2, cells[np.linalg.norm(middles - CENTRE, axis=1) > RADIUS])[0]
+    return where(domain, lambda x: np.linalg.norm(x[:2].T - CENTRE, axis=1) > RADIUS)
 
 
 @pytest.mark.parametrize("cell_type", [mesh.CellType.triangle, mesh.CellType.quadrilateral])
@@ -143,10 +142,8 @@ def test_cube_is_seen_from_outside(cell_type: mesh.CellType, path: Path) -> None
 def test_inner_face_is_hidden(path: Path) -> None:
     """The walls of a closed cavity are not drawn over the front."""
     domain = mesh.create_unit_cube(COMM, 8, 8, 8, mesh.CellType.hexahedron)
-    cells = np.arange(domain.topology.index_map(3).size_local, dtype=np.int32)
-    outside = np.abs(mesh.compute_midpoints(domain, 3, cells) - 0.5).max(axis=1) > 0.25
     whole = draw(path, domain, {"A": slope})
-    hollow = draw(path, mesh.create_submesh(domain, 3, cells[outside])[0], {"A": slope})
+    hollow = draw(path, where(domain, lambda x: np.abs(x - 0.5).max(axis=0) > 0.25), {"A": slope})
     if whole is not None and hollow is not None:
         assert np.allclose(panels(whole)[0][0], panels(hollow)[0][0], atol=0.02)
 
@@ -181,11 +178,11 @@ def test_interval_has_a_line_for_each_time(path: Path) -> None:
 def test_steady_run_without_times(path: Path) -> None:
     domain = mesh.create_unit_square(COMM, 4, 4)
     V = fem.functionspace(domain, ("Lagrange", 1))
-    drawn = DrawnMesh(V)
+    drawn = WholeMesh(V)
     constant = drawn.at_points(np.full(V.dofmap.index_map.size_local, 0.5))
     if COMM.rank == 0:
         columns = {name: np.zeros(1) for name in ("step", "time", "dt", "newton_iterations", "energy", "mass_A")}
-        summary(path, drawn, [(0.0, {"A": constant})], columns, "Steady")
+        summary(path, drawn.mesh, [(0.0, {"A": constant})], columns, "Steady")
         assert len(panels(imread(path)[:, :, :3])[0]) == 2
 
 
@@ -229,7 +226,7 @@ def uphill_at(drawn: DrawnMesh, regions: dict[str, Callable], direction: Sequenc
 def draw_uphill(path: Path, domain: mesh.Mesh, regions: dict[str, Callable], names: str = "A") -> np.ndarray | None:
     """The picture on rank 0, of a slope, with regions that go uphill at the second of two times. Collective."""
     V = fem.functionspace(domain, ("Lagrange", 1))
-    drawn = DrawnMesh(V)
+    drawn = WholeMesh(V)
     c = fem.Function(V)
     c.interpolate(slope if domain.topology.dim > 1 else lambda x: 0.2 + 0.6 * x[0])
     values = drawn.at_points(c.x.array)
@@ -238,9 +235,9 @@ def draw_uphill(path: Path, domain: mesh.Mesh, regions: dict[str, Callable], nam
     snapshots = [(t, dict.fromkeys(names, values)) for t in (0.0, 1.0)]
     nowhere = {name: lambda x: np.zeros(x.shape[1]) for name in regions}
     direction = [1.0, 0.5, 0.25][: domain.topology.dim]
-    uphill = [uphill_at(drawn, nowhere, direction), uphill_at(drawn, regions, direction)]
+    uphill = [uphill_at(drawn.mesh, nowhere, direction), uphill_at(drawn.mesh, regions, direction)]
     columns = history(1.0, names) | {f"uphill_flux_{name}": np.linspace(0, 1, 41) for name in names}
-    summary(path, drawn, snapshots, columns, "Uphill", uphill=uphill)
+    summary(path, drawn.mesh, snapshots, columns, "Uphill", uphill=uphill)
     return imread(path)[:, :, :3]
 
 

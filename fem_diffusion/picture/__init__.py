@@ -7,6 +7,6 @@ from .curves import save_impedance, save_sweep
 from .numbers import quantity, spread
 from .page import COLORS, DPI, WIDTH
 from .shape import TO_VIEWER
-from .summary import summary
+from .summary import summary, summary_of
 
-__all__ = ["COLORS", "DPI", "TO_VIEWER", "WIDTH", "quantity", "save_impedance", "save_sweep", "spread", "summary"]
+__all__ = ["COLORS", "DPI", "TO_VIEWER", "WIDTH", "quantity", "save_impedance", "save_sweep", "spread", "summary", "summary_of"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from ..paraview import Array, DrawnMesh
+from ..paraview import Array, DrawnMesh, cell_of
+from ..results import Results
 from ..uphill import Uphill
 from .fields import draw_lines, draw_maps
 from .history import draw_history
@@ -67,3 +68,36 @@ def _with_potential(
     factor, unit = prefixed(max(float(np.abs(phi).max()) for phi in electric), unit)
     merged = [(t, {**values, PHI: phi / factor}) for (t, values), phi in zip(snapshots, electric, strict=True)]
     return merged, {**species, PHI: f"{PHI}{in_unit(unit)}"}
+
+
+def summary_of(results: Results, first: int = 0) -> None:
+    """Draw summary.png of a run from its results folder, with the fields from the time of that index on. On one rank."""
+    history, names = results.history, [name for name in results.species if name in results.point_names]
+    mesh = DrawnMesh(cell_of(results.vtk_type), results.points, results.cells)
+    times = np.array(results.times)
+    jumped = first > 0  # a steady state that was found at once
+    indices = range(first, len(times))
+    species = [(name, results.unit(name)) for name in names]
+    uphill = [
+        Uphill(
+            product={name: results.cell(f"uphill_{name}", i) for name in names},
+            flux={name: results.cell(f"flux_{name}", i) for name in names},
+            fraction={name: float(np.interp(times[i], history["time"], history[f"uphill_flux_{name}"])) for name in names},
+        )
+        for i in indices
+    ]
+    charged = "phi" in results.point_names
+    summary(
+        results.folder / "summary.png",
+        mesh,
+        [(np.inf if jumped else times[i], {name: results.point(name, i) for name in names}) for i in indices],
+        history,
+        results.problem.get("title", ""),
+        time_unit="s" if results.dimensional else "",
+        length_unit="m" if results.dimensional else "",
+        energy_unit=results.provenance.get("energy_unit", ""),
+        concentration_unit=species[0][1].replace("^3", "³"),
+        uphill=uphill,
+        electric=[results.point("phi", i) for i in indices] if charged else [],
+        electric_unit=results.unit("phi") or "RT/F" if charged else "",
+    )
