@@ -1,4 +1,4 @@
-"""The two ways in which a run ends early, and how an error names what would have been legal."""
+"""The three ways in which a run ends early, and how an error names what would have been legal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ class InputError(Exception):
 
 class StepFailed(Exception):
     """No acceptable step exists above the smallest step: the message says which field, where, why (exit code 3)."""
+
+
+class NotCertified(Exception):
+    """A step of a strict problem breaks a law: the message says which, by how much, where (exit code 4)."""
 
 
 def did_you_mean(given: str, legal: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ import dolfinx
 import numpy as np
 from petsc4py import PETSc
 
+from .certificate import Certificate
 from .diagnostics import Columns
 from .errors import InputError
 from .integrator import Integrator, Step
@@ -31,7 +32,7 @@ from .uphill import Uphill
 
 
 class Output:
-    """Writes history.csv and run.log as the run goes, fields.vtkhdf at the requested times, and summary.png at the end.
+    """Writes history.csv and run.log as the run goes, fields.vtkhdf at the requested times, and summary.png and the certificate at the end.
 
     Raises InputError if the folder exists already and is not empty.
     """
@@ -40,6 +41,7 @@ class Output:
         self.folder, self._system, self._integrator, self._warnings = folder, system, integrator, list(warnings)
         self._root = system.comm.rank == 0
         self._columns = Columns(system)
+        self.certificate = Certificate(system)
         self._mesh = _mesh_numbers(system)
         on_root(system.comm, lambda: make_folder(folder))
         self._series = FieldSeries(folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length)
@@ -66,7 +68,8 @@ class Output:
                 print(f"warning: {warning}", file=sys.stderr)
 
     def record(self, step: Step) -> None:
-        """One accepted step: a row, a line, and the fields at the requested times up to it."""
+        """One accepted step: a row, a line, the fields at the requested times up to it, and what it breaks of the certificate's laws."""
+        self.certificate.check(step)
         self._write_fields(step)
         with self._integrator.visiting(step.time):  # where mu is that of this time, not of the step's middle
             row = self._columns.row(step)
@@ -82,6 +85,10 @@ class Output:
             f"step {step.number}  time {row['time']:.6e}  dt {row['dt']:.3e}  newton {step.newton_iterations}"
             f"  energy {row['energy']:.10e}  rejected {self._integrator.rejections.total}"
         )
+        for violation in self.certificate.violations:
+            self.log(f"certificate: {violation.message}")
+            if violation.first:
+                print(f"warning: certificate: {violation.message}; more of it in run.log and certificate.json", file=sys.stderr)
 
     def _write_last_state(self) -> None:
         """A run that became steady, or failed, ends between the requested times."""
@@ -151,6 +158,7 @@ class Output:
         if not self._root:
             return
         self._write_outcome(outcome, wall)
+        print(self.certificate.summary)
         dimensional = system.given.dimensional
         if self._snapshots:
             from .picture import summary
@@ -181,9 +189,12 @@ class Output:
             self._write_outcome(outcome, clock.perf_counter() - self._started)
 
     def _write_outcome(self, outcome: str, wall: float) -> None:
+        self.certificate.write(self.folder)
         with (self.folder / "provenance.json").open("x") as file:
             file.write(json.dumps(self._provenance(outcome, wall), indent=2) + "\n")
-        self.log(outcome)
+        tries = [f"rejected: {reason}" for reason in self._integrator.rejections.reasons] if outcome.startswith("failed") else []
+        for line in (*tries, self.certificate.summary, outcome):
+            self.log(line)
         if self._root:
             self._log.close()
 
@@ -192,6 +203,7 @@ class Output:
         scales = system.scales
         return {
             "outcome": outcome,
+            "certificate": self.certificate.summary,
             "warnings": self._warnings,
             "command": sys.argv,
             "units": _units(system.given),

@@ -142,7 +142,9 @@ def test_failure_says_which_field_where_and_what_value(monkeypatch: pytest.Monke
         raise NotConverged("spoiled")
 
     monkeypatch.setattr(march.system.newton, "solve", spoil)
-    with pytest.raises(StepFailed, match=r"from t = 0 .*spoiled; worst in the (mass balance|potential) of A at \(5\), where A = 7\b.*smaller"):
+    with pytest.raises(
+        StepFailed, match=r"from t = 0 .*spoiled; worst in the (mass balance|potential) of A at \(5\), where A = 7\b.*smaller"
+    ):
         next(march.steps())
 
 
