@@ -20,7 +20,7 @@ from rich.table import Table
 
 from .check import check as check_system
 from .check import in_problem_units
-from .errors import InputError, StepFailed
+from .errors import InputError, NotCertified, StepFailed
 from .impedance import spectrum
 from .output import default_folder, first_free
 from .parallel import abort_on_exception, on_root
@@ -36,7 +36,7 @@ from .uphill import inside
 if TYPE_CHECKING:
     from .phase_diagram import Labels  # drawing modules are loaded where a picture is drawn: matplotlib takes a third of a second
 
-BAD_INPUT, FAILED, INTERRUPTED = 2, 3, 130
+BAD_INPUT, FAILED, NOT_CERTIFIED, INTERRUPTED = 2, 3, 4, 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -50,7 +50,7 @@ PetscOptions = Annotated[
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for bad input, 3 for a step that failed for good."""
+    """Run the command line; exit code 2 for bad input, 3 for a step that failed for good, 4 for one that breaks a law of a strict problem."""
     abort_on_exception(MPI.COMM_WORLD)
     comm = MPI.COMM_WORLD
     try:
@@ -284,8 +284,8 @@ def _guarded(work: Callable[[], None]) -> None:
     """Do the work; a known error becomes one message and an exit code, the same on every rank."""
     try:
         work()
-    except (InputError, StepFailed) as error:
-        _end_together(error, BAD_INPUT if isinstance(error, InputError) else FAILED)
+    except (InputError, StepFailed, NotCertified) as error:
+        _end_together(error, {InputError: BAD_INPUT, StepFailed: FAILED, NotCertified: NOT_CERTIFIED}[type(error)])
 
 
 def _end_together(error: Exception, code: int) -> None:
@@ -375,6 +375,7 @@ _CONTENTS = {
     "fields.vtkhdf": "c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply",
     "history.csv": "one row per step: energy, masses, bounds, fluxes, probes",
     "run.log": "one line per step",
+    "certificate.json": "whether every step kept mass, charge, bounds and the decay of energy",
     "sweep.csv": "one row per point: the swept values, and the last row of its history",
     "sweep.png": "the curves",
     "impedance.csv": "one row per frequency: Z, its size and phase, the capacitance",

@@ -14,6 +14,10 @@ class StepFailed(Exception):
     """No acceptable step exists above the smallest step: the message says which field, where, why (exit code 3)."""
 
 
+class NotCertified(Exception):
+    """A step of a strict problem breaks a law: the message says which, by how much, where (exit code 4)."""
+
+
 class OutputError(Exception):
     """Results cannot be written: the message says which file and why (exit code 5)."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import failure
 from .errors import InputError, StepFailed
 from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
@@ -53,11 +54,11 @@ class Rejections:
 
 
 class _Rejected(Exception):
-    """A step that is not taken: why, and by how much to shrink."""
+    """A step that is not taken: by which of the `Rejections`, why, by how much to shrink, and what is wrong where no step succeeds."""
 
-    def __init__(self, cause: str, message: str, factor: float) -> None:
+    def __init__(self, counted: str, message: str, factor: float, cause: failure.Cause, residuals: Sequence[float] = ()) -> None:
         super().__init__(message)
-        self.cause, self.factor = cause, factor
+        self.counted, self.factor, self.cause, self.residuals = counted, factor, cause, residuals
 
 
 class Integrator:
@@ -119,9 +120,9 @@ class Integrator:
             try:
                 yield self._settle(end)
                 return
-            except NotConverged as failure:
+            except NotConverged as unsolved:
                 self._restore()
-                self.rejections.reasons.append(f"the steady state at once: {failure}")
+                self.rejections.reasons.append(f"the steady state at once: {unsolved}{failure.history(unsolved.residuals)}")
         while self.time < end and not (self.settings.steady and self.steady):
             yield self._advance(end)
 
@@ -183,14 +184,14 @@ class Integrator:
                 return self._try(dt_now)
             except _Rejected as rejected:
                 self._restore()
-                setattr(self.rejections, rejected.cause, getattr(self.rejections, rejected.cause) + 1)
+                setattr(self.rejections, rejected.counted, getattr(self.rejections, rejected.counted) + 1)
                 self.rejections.reasons = [
                     *self.rejections.reasons[-9:],
-                    f"t = {self.time * seconds:g}, dt = {dt_now * seconds:g}: {rejected}",
+                    f"t = {self.time * seconds:g}, dt = {dt_now * seconds:g}: {rejected}{failure.history(rejected.residuals)}",
                 ]
                 dt = rejected.factor * dt_now
                 if dt < floor:
-                    raise StepFailed(self._epitaph(dt_now, str(rejected))) from None
+                    raise StepFailed(self._epitaph(dt_now, rejected)) from None
 
     def _try(self, dt: float) -> Step:
         system, scheme = self.system, self.system.scheme
@@ -200,38 +201,37 @@ class Integrator:
         order = scheme.order if scheme.levels == 1 or two_levels else 1
         try:
             result = system.solve_step(StepData(self.time, dt, weights, self._history.states[:2], self._values, self._guess(dt)))
-        except NotConverged as failure:
-            raise _Rejected("newton", str(failure), FAILURE) from None
+        except NotConverged as unsolved:
+            raise _Rejected("newton", str(unsolved), FAILURE, failure.cause(unsolved), unsolved.residuals) from None
 
         branch = system.branch
         if branch is not None and scheme.name != "convex-split" and branch.may_have_saddles() and not branch.is_minimum():
-            raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE)
+            raise _Rejected("saddle", "the solution is a saddle, not a minimum: another branch of the step's equations", FAILURE, "saddle")
         if system.is_ill_posed():
-            raise _Rejected(
-                "newton", "the mixture is unstable there and has no gradient energy: add [[free_energy]] kind = 'Gradient'", FAILURE
-            )
+            raise _Rejected("newton", "the mixture is unstable there and has no gradient energy", FAILURE, "unstable")
         lowest = system.lowest_fraction()
         if lowest < -NEGATIVE:
             raise _Rejected(
                 "newton",
-                f"a fraction would fall to {lowest:.2g}: a flux, source or reaction takes more than there is, or the mesh is obtuse or too coarse "
-                "for the drift (then formulation = 'entropy' or 'potential' keeps fractions positive)",
+                f"a fraction would fall to {lowest:.2g} {failure.lowest_fraction(system)}: a flux, source or reaction takes more than there "
+                "is, or the mesh is obtuse or too coarse for the drift",
                 FAILURE,
+                "negative",
             )
         energy = system.energy(self.time + dt)
         if not np.isfinite(energy):
-            raise _Rejected("newton", "the solution lies where the free energy has no value", FAILURE)
+            raise _Rejected("newton", "the solution lies where the free energy has no value", FAILURE, "no value")
         allowed = ROUND_OFF * max(abs(energy), abs(self._energy)) + 1e-15 * self._largest_energy
         if system.isolated and system.formulation.dissipates and energy > self._energy + allowed:
             self._restarted = scheme.levels == 2
-            raise _Rejected("energy", f"the energy would rise from {self._energy:.12g} to {energy:.12g}", FAILURE)
+            raise _Rejected("energy", f"the energy would rise from {self._energy:.12g} to {energy:.12g}", FAILURE, "energy")
 
         c = system.concentrations
         spread = np.maximum(self._spread, self._spread_of(c))
         error = self._error(dt, order, spread)
         tolerance = float(self.settings.tolerance)
         if self.settings.step is None and error > tolerance:
-            raise _Rejected("error", f"the local error {error:.2g} is above the tolerance", next_factor(error, tolerance, order))
+            raise _Rejected("error", f"the local error {error:.2g} is above the tolerance", next_factor(error, tolerance, order), "error")
         return self._accept(dt, two_levels, ratio, order, error, energy, spread, result)
 
     def _accept(
@@ -341,11 +341,9 @@ class Integrator:
         own = np.where(largest > 1e-10 * overall, largest, overall)
         return np.maximum(self._rms(c - system.masses(c) / total), 1e-4 * own)
 
-    def _epitaph(self, dt: float, reason: str) -> str:
+    def _epitaph(self, dt: float, rejected: _Rejected) -> str:
         seconds = self.system.scales.time
-        robust = "another formulation" if self.system.model.charged else "another scheme ('convex-split' is the most robust)"
         return (
-            f"no step from t = {self.time * seconds:g} succeeded, down to dt = {dt * seconds:g}: {reason}. "
-            f"Try a smaller [time] tolerance or initial_step, {robust}, or a finer mesh; "
-            "-- -snes_monitor shows the iterations."
+            f"no step from t = {self.time * seconds:g} succeeded, down to dt = {dt * seconds:g}: {rejected}. "
+            f"{failure.advice(self.system, rejected.cause)}"
         )

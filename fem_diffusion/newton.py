@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ CALM = 0.1  # the update of an entropy variable that belongs to a small residual
 NOISE = 1e-5  # what round-off may leave of it
 LEFT = 1e-12  # estimated error at which iterations with an old Jacobian end: drifts of mass stay at round-off
 LEFT_AT_REST = 1e-11  # the same beside a residual below tolerance, which alone leaves 4e-8 between electrodes at 25 thermal volts
+SHOWN = 8  # last residuals of a failure
 
 REASONS = {
     -1: "the residual cannot be evaluated there",
@@ -55,11 +56,14 @@ NOTHING = Converged(0, 0)
 
 
 class NotConverged(Exception):
-    """Newton's method found no solution, with so many iterations; the unknowns hold a rejected iterate."""
+    """Newton's method found no solution, with so many iterations; the unknowns hold a rejected iterate.
 
-    def __init__(self, message: str, spent: Converged = NOTHING) -> None:
+    residuals: the largest field's norm in each of the last iterations; linear: whether it was a linear system that could not be solved
+    """
+
+    def __init__(self, message: str, spent: Converged = NOTHING, residuals: Sequence[float] = (), linear: bool = False) -> None:
         super().__init__(message)
-        self.spent = spent
+        self.spent, self.residuals, self.linear = spent, tuple(residuals[-SHOWN:]), linear
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,7 @@ class Newton:
         self._prefix, self._defaults = prefix, DEFAULTS | self.linear.options | options
         self._old = OldJacobian(norms.comm, np.repeat(norms.weights, norms.block))
         self.snes: PETSc.SNES | None = None
+        self._residuals: list[float] = []
 
     def _build(self) -> None:
         operators = self.operators
@@ -173,6 +178,7 @@ class Newton:
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
         rtol, atol, stol, _ = snes.getTolerances()
         residual = self.norms.residual(snes.getFunction()[0].array_r)
+        self._residuals = [*(self._residuals if iteration else []), float(residual.max())]
         if not np.all(np.isfinite(residual)):
             return int(PETSc.SNES.ConvergedReason.DIVERGED_FNORM_NAN)
         if iteration == 0:
@@ -220,7 +226,8 @@ class Newton:
                 return spent
             self._discard()  # a failed factorisation would fail every later solve
             if reason != PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE or not self.linear.renew():
-                raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent)
+                linear = reason == PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE
+                raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent, self._residuals, linear)
 
     def _try(self, values: np.ndarray) -> tuple[int, Converged]:
         """PETSc's reason to stop, and the iterations until then."""

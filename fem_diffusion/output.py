@@ -19,6 +19,7 @@ import dolfinx
 import numpy as np
 from petsc4py import PETSc
 
+from .certificate import Certificate
 from .diagnostics import Columns
 from .errors import InputError
 from .integrator import Integrator, Step
@@ -33,7 +34,7 @@ from .system import System
 
 
 class Output:
-    """Writes history.csv and run.log as the run goes, fields.vtkhdf at the requested times, and summary.png at the end.
+    """Writes history.csv and run.log as the run goes, fields.vtkhdf at the requested times, and summary.png and the certificate at the end.
 
     continued: what `state` gave when the run was saved; all that was written later is dropped
 
@@ -51,6 +52,7 @@ class Output:
         self.folder, self._system, self._integrator, self._warnings = folder, system, integrator, list(warnings)
         self._root = system.comm.rank == 0
         self._columns = Columns(system)
+        self.certificate = Certificate(system)
         self._mesh = _mesh_numbers(system)
         if continued is None:
             on_root(system.comm, lambda: make_folder(folder))
@@ -103,7 +105,8 @@ class Output:
         }
 
     def record(self, step: Step) -> None:
-        """One accepted step: a row, a line, and the fields at the requested times up to it."""
+        """One accepted step: a row, a line, the fields at the requested times up to it, and what it breaks of the certificate's laws."""
+        self.certificate.check(step)
         self._write_fields(step)
         with self._integrator.visiting(step.time):  # where mu is that of this time, not of the step's middle
             row = self._columns.row(step)
@@ -120,6 +123,10 @@ class Output:
             f"step {step.number}  time {row['time']:.6e}  dt {row['dt']:.3e}  newton {step.newton_iterations}"
             f"  energy {row['energy']:.10e}  rejected {self._integrator.rejections.total}"
         )
+        for violation in self.certificate.violations:
+            self.log(f"certificate: {violation.message}")
+            if violation.first:
+                print(f"warning: certificate: {violation.message}; more of it in run.log and certificate.json", file=sys.stderr)
 
     def _write_last_state(self) -> None:
         """A run that became steady, or failed, ends between the requested times."""
@@ -187,6 +194,8 @@ class Output:
         self._write_last_state()
         wall = global_max(system.comm, np.array([clock.perf_counter() - self._started]))
         self._write(lambda: self._write_outcome(outcome, wall))
+        if self._root:
+            print(self.certificate.summary)
         if self._series.count > self._drawn_from:
             self._write(self._draw)
 
@@ -205,9 +214,12 @@ class Output:
             self._write_outcome(outcome, clock.perf_counter() - self._started)
 
     def _write_outcome(self, outcome: str, wall: float) -> None:
+        self.certificate.write(self.folder)
         with (self.folder / "provenance.json").open("x") as file:
             file.write(json.dumps(self._provenance(outcome, wall), indent=2) + "\n")
-        self.log(outcome)
+        tries = [f"rejected: {reason}" for reason in self._integrator.rejections.reasons] if outcome.startswith("failed") else []
+        for line in (*tries, self.certificate.summary, outcome):
+            self.log(line)
         if self._root:
             self._log.close()
 
@@ -216,6 +228,7 @@ class Output:
         scales = system.scales
         return {
             "outcome": outcome,
+            "certificate": self.certificate.summary,
             "warnings": self._warnings,
             "command": sys.argv,
             "units": _units(system.given),

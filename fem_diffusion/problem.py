@@ -47,6 +47,7 @@ class Problem(Record):
     temperature: Annotated[Field, FieldOf("K", positive=True)] | None = None
     molar_volume: Annotated[float, Quantity("m^3/mol", positive=True)] | None = None
     seed: int = 0
+    strict: bool = Default(default=False, description="whether a step that breaks a law of the certificate ends the run")
     mesh: Mesh = Default(description="a table [mesh] with a file, or a shape with its size and cells")
     species: tuple[Species, ...] = Default(
         min_length=1, description="write [[species]], with double brackets, for each; with name and initial"

@@ -8,7 +8,7 @@ from pathlib import Path
 from mpi4py import MPI
 
 from .check import check
-from .errors import InputError, StepFailed
+from .errors import InputError, NotCertified, StepFailed
 from .integrator import Integrator, Step
 from .output import Output
 from .parallel import abort_on_exception
@@ -21,7 +21,7 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
     """Solve the problem and write its results to `folder`; returns it.
 
     Raises InputError before anything is computed, StepFailed when no step succeeds or a steady state is not reached; the results up to
-    then are written.
+    then are written; so too NotCertified where the problem is strict and a step breaks a law of the certificate.
     """
     abort_on_exception(comm)
     system = System(problem, comm)
@@ -33,7 +33,8 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
             for step in steps(integrator):
                 output.record(step)
                 progress.show(step)
-    except (StepFailed, InputError) as error:  # raised on all ranks alike
+                output.certificate.require()
+    except (StepFailed, NotCertified, InputError) as error:  # raised on all ranks alike
         output.finish(f"failed: {error}")
         raise
     except BaseException as error:

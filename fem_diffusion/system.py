@@ -11,7 +11,7 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
-from . import thermodynamics
+from . import failure, thermodynamics
 from .boundary import Boundary
 from .branch import Branch
 from .cells import Cells
@@ -262,14 +262,14 @@ class System:
     def rate_of_change(self) -> np.ndarray:
         """dc/dt of a relaxed state, shape (vertices, n)."""
         self.formulation.dt.value = 1.0
-        return self.formulation.per_volume(-self._balance()[:, self.formulation.mass_rows])
+        return self.formulation.per_volume(-self.balance()[:, self.formulation.mass_rows])
 
-    def _balance(self) -> np.ndarray:
-        """The residual at u, (vertices, block)."""
+    def balance(self) -> np.ndarray:
+        """The residual at u, reactions in the rows of fixed unknowns, (vertices, block)."""
         return self.operators.balance().reshape(-1, self.formulation.block)
 
     def _update_mu(self) -> None:
-        defect = self._balance()[:, : self.n]
+        defect = self.balance()[:, : self.n]
         self.formulation.fields[:, self.formulation.mass_rows] += self.formulation.per_volume(defect)
         self.formulation.changed()
         self.conditions.impose_potentials()
@@ -282,12 +282,12 @@ class System:
         try:
             return self.continuation.solve(step)
         except NotConverged as error:
-            raise NotConverged(f"{error}; {self._worst_place()}") from None
+            raise NotConverged(f"{error}; {failure.worst_residual(self)}", error.spent, error.residuals, error.linear) from None
 
     def defect(self, values: np.ndarray) -> float:
         """The largest root-mean-square residual of the unknowns (owned, flat), per volume; they are left in u."""
         self.set_values(values)
-        defect = self._balance()
+        defect = self.balance()
         defect[self.conditions.held] = 0.0
         return float(self.newton.norms.residual(defect.ravel()).max())
 
@@ -372,7 +372,7 @@ class System:
 
     def outward_fluxes(self, dt: float) -> dict[tuple[str, str], float]:
         """Through each boundary with a condition, by (species, boundary), in the step that u solves."""
-        return self.conditions.outward_fluxes(self._balance()[:, self.formulation.mass_rows], dt)
+        return self.conditions.outward_fluxes(self.balance()[:, self.formulation.mass_rows], dt)
 
     def boundary_charges(self) -> dict[str, float]:
         """The charge on each boundary with a potential or a surface charge, at the state u."""
@@ -380,21 +380,30 @@ class System:
         if formulation.phi_row is None:
             return {}
         ratio = self.model.ratio_at(formulation.x, float(formulation.time.value))  # by which the energy, and so its variation, is divided
-        return self.conditions.charges(self._balance()[:, formulation.phi_row] * ratio)
+        return self.conditions.charges(self.balance()[:, formulation.phi_row] * ratio)
 
     def charge(self) -> float:
         """int rho dx, ions and fixed charges."""
         return 0.0 if self._charge is None else float(global_sum(self.comm, fem.assemble_scalar(self._charge)).real)
 
+    def fixed_charge(self) -> float:
+        """int rho_f dx, what of `charge` is not the ions'."""
+        return 0.0 if self._without_ions is None else float(global_sum(self.comm, fem.assemble_scalar(self._without_ions)).real)
+
     @cached_property
     def _charge(self) -> Any:
-        formulation = self.formulation
-        if formulation.phi_row is None:
-            return None
-        phi = ufl.variable(formulation.phi(self.u))
+        return None if self.formulation.phi_row is None else self._charge_of(self.formulation.c(self.u))
+
+    @cached_property
+    def _without_ions(self) -> Any:
+        return None if self.formulation.phi_row is None else self._charge_of(self.formulation.c(self.u).with_values([0.0] * self.n))
+
+    def _charge_of(self, c: Composition) -> Any:
+        """int rho dx of a composition; in dielectrics fixed charges alone."""
+        phi = ufl.variable(self.formulation.phi(self.u))
         terms = [with_constants(term, self.geometry) for term in self.model.free_energy if isinstance(term, Electrostatic)]
-        c, dielectrics = formulation.c(self.u), self.geometry.in_dielectrics(VERTEX_RULE)
-        form = ufl.diff(sum(term.density(c, phi) for term in terms), phi) * formulation.lumped
+        dielectrics = self.geometry.in_dielectrics(VERTEX_RULE)
+        form = ufl.diff(sum(term.density(c, phi) for term in terms), phi) * self.formulation.lumped
         if dielectrics is not None:
             fixed = sum(term.density(c.with_values([0.0] * self.n), phi) for term in terms)
             form += ufl.diff(fixed, phi) * dielectrics
@@ -446,24 +455,6 @@ class System:
         formulation = self.formulation
         ratio = self.model.ratio_at(formulation.places, float(formulation.time.value))
         return stability_fields(self.local_density, formulation.all_concentrations(), ratio)
-
-    def _worst_place(self) -> str:
-        """Which field fails, where, and its value there: the largest residual per volume of the rejected iterate."""
-        residual = np.abs(self._balance() / self.formulation.whole_volume[:, None])
-        residual[~np.isfinite(residual)] = np.inf
-        residual[self.conditions.held] = 0.0  # what a reservoir supplies there is no defect
-        flat = int(residual.argmax()) if residual.size else 0
-        vertex, component = divmod(flat, self.formulation.block)
-        mine = (float(residual.max()) if residual.size else -1.0, self.comm.rank)
-        _, rank = self.comm.allreduce(mine, op=MPI.MAXLOC)
-        report = ""
-        if self.comm.rank == rank:
-            balances = [f"mass balance of {name}" for name in self.model.names]
-            potentials = [f"potential of {name}" for name in self.model.names] if self.formulation.fields_per_species == 2 else []
-            equations = [*potentials, *balances, "Poisson equation"]  # mass balances stand in the rows of mu
-            values = ", ".join(f"{name} = {c:.6g}" for name, c in zip(self.model.names, self.concentrations[vertex], strict=True))
-            report = f"worst in the {equations[component]} at {self.formulation.place(vertex, self.scales.length)}, where {values}"
-        return self.comm.bcast(report, root=rank)
 
 
 def _sources(problem: Problem, temperature: Field | None) -> dict[str, Callable[[Composition], Any]]:

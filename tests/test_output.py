@@ -213,6 +213,7 @@ def results() -> Iterator[Path]:
 @pytest.mark.short
 def test_files_and_header(results: Path) -> None:
     assert sorted(path.name for path in results.iterdir()) == [
+        "certificate.json",
         "fields",
         "fields.vtkhdf",
         "history.csv",
