@@ -20,12 +20,13 @@ from rich.table import Table
 
 from .check import check as check_system
 from .check import in_problem_units
-from .errors import InputError, NotCertified, StepFailed
+from .errors import InputError, NotCertified, OutputError, StepFailed
 from .impedance import spectrum
-from .output import default_folder, first_free
+from .output import default_folder, first_free, last_folder
 from .parallel import abort_on_exception, on_root
 from .problem import Problem
 from .run import run as run_problem
+from .signals import Stopped
 from .sweep import Range, numbers
 from .sweep import sweep as run_sweep
 from .system import System
@@ -36,7 +37,8 @@ from .uphill import inside
 if TYPE_CHECKING:
     from .phase_diagram import Labels  # drawing modules are loaded where a picture is drawn: matplotlib takes a third of a second
 
-BAD_INPUT, FAILED, NOT_CERTIFIED, INTERRUPTED = 2, 3, 4, 130
+CODES = {InputError: 2, StepFailed: 3, NotCertified: 4, OutputError: 5}
+INTERRUPTED = 130
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -54,7 +56,9 @@ def main() -> None:
     abort_on_exception(MPI.COMM_WORLD)
     comm = MPI.COMM_WORLD
     try:
-        code = typer.main.get_command(app)(standalone_mode=False)  # app() would put typer's own exception hook over ours
+        code = typer.main.get_command(app)(
+            _with_values(sys.argv[1:]), standalone_mode=False
+        )  # app() would put typer's own exception hook over ours
     except click.ClickException as error:  # a command line that is not legal, and that all ranks have
         if comm.rank == 0:
             error.show()
@@ -66,11 +70,26 @@ def main() -> None:
     sys.exit(code)
 
 
+def _with_values(arguments: list[str]) -> list[str]:
+    """--restart means --restart latest."""
+    following = [*arguments[1:], ""]
+    return [
+        f"{given}=latest" if given == "--restart" and not (after == "latest" or after.isdigit()) else given
+        for given, after in zip(arguments, following, strict=True)
+    ]
+
+
 @app.command()
 def run(
     problem: ProblemFile,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>)")] = None,
     changes: Changes = None,
+    restart: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[latest|STEP]", help="go on from the last checkpoint in the results folder, or that of a step; --set may change [time]"
+        ),
+    ] = None,
     petsc: PetscOptions = None,
 ) -> None:
     """Solve the problem; results go to one folder."""
@@ -79,12 +98,12 @@ def run(
         comm = MPI.COMM_WORLD
         _set_petsc_options(petsc or [])
         data = Problem.read(problem, _changes(changes))
-        folder = on_root(comm, lambda: output or default_folder(problem))
+        folder = on_root(comm, lambda: output or (last_folder(problem) if restart else default_folder(problem)))
         resolved = folder / "problem.resolved.toml"
-        started, of_another = clock.perf_counter(), on_root(comm, resolved.exists)
+        started, of_another = clock.perf_counter(), restart is None and on_root(comm, resolved.exists)
         _say(f"{data.title or problem.stem}: results go to {folder}")
         try:
-            run_problem(data, folder, comm)
+            run_problem(data, folder, comm, restart)
         finally:
             if resolved.exists() and not of_another:
                 _say(_contents(folder, clock.perf_counter() - started))
@@ -284,8 +303,11 @@ def _guarded(work: Callable[[], None]) -> None:
     """Do the work; a known error becomes one message and an exit code, the same on every rank."""
     try:
         work()
-    except (InputError, StepFailed, NotCertified) as error:
-        _end_together(error, {InputError: BAD_INPUT, StepFailed: FAILED, NotCertified: NOT_CERTIFIED}[type(error)])
+    except Stopped as stopped:
+        _say(f"{stopped}: the same command with --restart goes on")
+        raise typer.Exit(128 + stopped.number) from None
+    except (InputError, StepFailed, NotCertified, OutputError) as error:
+        _end_together(error, CODES[type(error)])
 
 
 def _end_together(error: Exception, code: int) -> None:

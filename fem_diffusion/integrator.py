@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from . import failure
 from .errors import InputError, StepFailed
 from .newton import Converged, NotConverged
 from .parallel import global_max, global_sum
+from .signals import Stopped
 from .steady import SteadyState, in_time
 from .step import StepData
 from .step_size import FAILURE, GROWTH, History, Trail, lagrange, next_factor
@@ -20,6 +22,9 @@ from .system import System
 ROUND_OFF = 1e-12  # relative rise of the energy that is not a rise
 STEADY = 1e-7  # change that would add up until `end`, relative to the spread of c; not until now, for an early step may be short
 NEGATIVE = 1e-4  # a fraction below zero, in the formulation that does not exclude it: more is no discretisation error
+_NUMBERS = (
+    "time", "number", "steady", "jumped", "_energy", "_largest_energy", "_restarted", "_accepted_dt", "_longest_dt", "_dt",
+)  # fmt: skip
 SMALLEST = 1e-10  # of the last accepted (or first) step: below it a step has failed for good
 
 
@@ -99,6 +104,39 @@ class Integrator:
         self._longest_dt = 0.0
         self._dt = self._first_step(rate)
 
+    # -- checkpoints ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """All that the next step follows from: numbers, as JSON has them, and vectors (vertices, ...) by name."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        numbers |= {"trail": [self._trail.times, self._trail.order], "history": self._history.times, "spread": self._spread.tolist()}
+        numbers |= {"fluxes": [[*key, flux] for key, flux in self._fluxes.items()], "rejections": asdict(self.rejections)}
+        block = self.system.formulation.block
+        vectors = {f"unknowns_{i}": state.reshape(-1, block) for i, state in enumerate(self._trail.states)}
+        vectors |= {f"concentrations_{i}": state for i, state in enumerate(self._history.states)}
+        return numbers, vectors | {"initial_rate": self._history.initial_rate}
+
+    def recall(self, numbers: Mapping[str, Any], vectors: Mapping[str, np.ndarray], same_unknowns: bool = True) -> None:
+        """Go on from a `state`, whose unknowns were those of this formulation or of another one. Collective."""
+        for name in _NUMBERS:
+            setattr(self, name, numbers[name])
+        limits = (self.settings.step, self.settings.max_step)
+        self._dt = min([self._dt, *(float(limit) for limit in limits if limit is not None)])
+        states = [vectors[f"concentrations_{i}"] for i in range(len(numbers["history"]))]
+        self._history = History(numbers["history"], states, vectors["initial_rate"])
+        times, order = numbers["trail"]
+        if same_unknowns:
+            self._trail = Trail(times, [vectors[f"unknowns_{i}"].ravel() for i in range(len(times))], order)
+        else:
+            self.system.set_concentrations(states[0], self.time)
+            self._trail = Trail([self.time], [self.system.values()])
+        self._values = self._trail.states[0]
+        self._spread = np.array(numbers["spread"])
+        self._fluxes = {(name, boundary): flux for name, boundary, flux in numbers["fluxes"]}
+        self.rejections = Rejections(**numbers["rejections"])
+        self._restore()
+
     @property
     def through_time(self) -> str | None:
         """Why the steady state that is asked for is not sought at once, a phrase, or None."""
@@ -116,7 +154,7 @@ class Integrator:
     def steps(self) -> Iterator[Step]:
         """Accepted steps until the end time, or until nothing changes any more. Raises StepFailed."""
         end = float(self.settings.end)
-        if self.settings.steady and self._direct.obstacle is None:
+        if self.settings.steady and self._direct.obstacle is None and self.number == 0:
             try:
                 yield self._settle(end)
                 return
@@ -182,6 +220,9 @@ class Integrator:
             dt_now = self._landing(dt, end)
             try:
                 return self._try(dt_now)
+            except Stopped:
+                self._restore()
+                raise
             except _Rejected as rejected:
                 self._restore()
                 setattr(self.rejections, rejected.counted, getattr(self.rejections, rejected.counted) + 1)

@@ -121,6 +121,7 @@ class Newton:
         self._old = OldJacobian(norms.comm, np.repeat(norms.weights, norms.block))
         self.snes: PETSc.SNES | None = None
         self._residuals: list[float] = []
+        self.watch: Callable[[], None] = lambda: None  # is called in every iteration, on all ranks
 
     def _build(self) -> None:
         operators = self.operators
@@ -176,6 +177,7 @@ class Newton:
         return self._limit is not None or (self._keeps and self._old.is_old)
 
     def _converged(self, snes: PETSc.SNES, iteration: int, norms: tuple[float, float, float]) -> int:
+        self.watch()
         rtol, atol, stol, _ = snes.getTolerances()
         residual = self.norms.residual(snes.getFunction()[0].array_r)
         self._residuals = [*(self._residuals if iteration else []), float(residual.max())]

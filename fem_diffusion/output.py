@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import platform
+import re
 import shutil
 import sys
 import time as clock
@@ -25,12 +26,18 @@ from .errors import InputError
 from .integrator import Integrator, Step
 from .mesh import statistics
 from .mobility import Darken
+from .numbering import Numbering
 from .parallel import global_max, on_root
 from .paraview import FieldSeries
 from .problem import Problem
 from .results import Results
 from .shared_file import together
 from .system import System
+
+CONTENTS = (
+    "fields", "fields.vtkhdf", "history.csv", "report.html", "summary.png", "certificate.json", "provenance.json", "run.log", "checkpoint",
+    "problem.resolved.toml",
+)  # fmt: skip
 
 
 class Output:
@@ -89,6 +96,11 @@ class Output:
     def _write(self, work: Callable[[], None]) -> None:
         """On rank 0."""
         together(self._system.comm, self.folder, work if self._root else lambda: None)
+
+    @property
+    def numbering(self) -> Numbering:
+        """Of the vertices, the same on any number of ranks."""
+        return self._series.mesh.vertices
 
     @property
     def state(self) -> dict[str, Any]:
@@ -204,6 +216,11 @@ class Output:
 
         summary_of(Results(self.folder), self._drawn_from)
 
+    def close(self, outcome: str) -> None:
+        """Write provenance.json, and close the log: for a run that is to stop at once, and goes on later."""
+        wall = global_max(self._system.comm, np.array([clock.perf_counter() - self._started]))
+        self._write(lambda: self._write_outcome(outcome, wall))
+
     def abort(self, error: BaseException) -> None:
         """Say in run.log and provenance.json how the run ended, as far as that is still possible. Not collective, and never raises.
 
@@ -254,6 +271,13 @@ def default_folder(problem_file: Path) -> Path:
     return first_free(Path("results"), problem_file.stem)
 
 
+def last_folder(problem_file: Path) -> Path:
+    """The last of those that are there; results/<name>, if there is none."""
+    name = problem_file.stem
+    there = [path for path in Path("results").glob(f"{name}*") if re.fullmatch(rf"{re.escape(name)}(-\d+)?", path.name)]
+    return max(there, key=lambda path: int(path.name[len(name) + 1 :] or 1), default=Path("results") / name)
+
+
 def first_free(folder: Path, name: str, suffix: str = "") -> Path:
     """The first of folder/<name><suffix>, <name>-2<suffix>, ... that is not there yet."""
     path, count = folder / f"{name}{suffix}", 1
@@ -271,6 +295,19 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the results folder {folder}: {error.strerror}; choose another with -o") from None
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run has written that ended before its first checkpoint. InputError if it is no folder of a run."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / "problem.resolved.toml").exists():
+        raise InputError(f"{folder} holds something, but no run: choose another folder with -o")
+    for path in [folder / name for name in CONTENTS] + list(folder.glob("*.partial")):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _mesh_numbers(system: System) -> dict[str, Any]:

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mpi4py import MPI
 
 from .check import check
+from .checkpoint import Checkpoint, Checkpoints, find
 from .errors import InputError, NotCertified, StepFailed
 from .integrator import Integrator, Step
-from .output import Output
-from .parallel import abort_on_exception
+from .numbering import number_vertices
+from .output import Output, clear
+from .parallel import abort_on_exception, on_root
 from .problem import Problem
 from .progress import Progress
+from .signals import Requests, Stopped
 from .system import System
 
 
-def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path:
+def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD, restart: str | None = None) -> Path:
     """Solve the problem and write its results to `folder`; returns it.
 
-    Raises InputError before anything is computed, StepFailed when no step succeeds or a steady state is not reached; the results up to
-    then are written; so too NotCertified where the problem is strict and a step breaks a law of the certificate.
+    restart: go on from the folder's checkpoint of that step, or of the "latest"; from the start, if there is no checkpoint
+
+    Raises InputError before anything is computed; StepFailed when no step succeeds or a steady state is not reached; NotCertified where the
+    problem is strict and a step breaks a law of the certificate; Stopped, if a signal asks for it; OutputError where results cannot be written.
+    The results up to then are written, and but for the last two a checkpoint from which a run with other options can go on.
     """
     abort_on_exception(comm)
+    checkpoint = on_root(comm, lambda: _found(problem, folder, restart)) if restart is not None else None
     system = System(problem, comm)
     warnings = check(system).warnings
     integrator = Integrator(system)
-    output = Output(folder, system, integrator, warnings)
+    output = _continued(checkpoint, system, integrator, warnings, folder) if checkpoint else Output(folder, system, integrator, warnings)
     try:
-        with Progress(system) as progress:
+        with Requests(comm) as requests, Progress(system) as progress:
+            checkpoints = Checkpoints(system, integrator, output, requests)
+            system.newton.watch = checkpoints.look
             for step in steps(integrator):
                 output.record(step)
                 progress.show(step)
                 output.certificate.require()
-    except (StepFailed, NotCertified, InputError) as error:  # raised on all ranks alike
+                checkpoints.look(after_step=True)
+            checkpoints.save()
+    except Stopped as stopped:
+        output.close(f"{stopped} after step {integrator.number}; --restart goes on from there")
+        raise
+    except StepFailed as error:  # these are raised on all ranks alike
+        checkpoints.save()
+        output.finish(f"failed: {error}")
+        raise StepFailed(
+            f"{error} The last state is saved: the same command with --restart, and other options, goes on from there."
+        ) from None
+    except (NotCertified, InputError) as error:
         output.finish(f"failed: {error}")
         raise
     except BaseException as error:
@@ -44,9 +64,30 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD) -> Path
     return folder
 
 
+def _found(problem: Problem, folder: Path, which: str) -> Checkpoint | None:
+    """The checkpoint to go on from; without one what a run left that came to none is removed. On rank 0."""
+    checkpoint = find(folder, which)
+    if checkpoint is not None:
+        checkpoint.require_same(problem)
+    else:
+        clear(folder)
+    return checkpoint
+
+
+def _continued(checkpoint: Checkpoint, system: System, integrator: Integrator, warnings: Sequence[str], folder: Path) -> Output:
+    """Everything as it was when the checkpoint was written."""
+    vectors = checkpoint.vectors(system, number_vertices(system.formulation.scalar_space))
+    integrator.recall(checkpoint.integrator, vectors, same_unknowns=checkpoint.formulation == system.formulation.name)
+    output = Output(folder, system, integrator, warnings, checkpoint.output)
+    output.certificate.recall(checkpoint.certificate)
+    return output
+
+
 def steps(integrator: Integrator) -> Iterator[Step]:
-    """The initial state and all steps. Raises StepFailed when no step succeeds, or a steady state is not reached."""
-    yield integrator.start()
+    """The initial state, unless it is that of a checkpoint, and all steps. Raises StepFailed when no step succeeds, or a steady state is not
+    reached."""
+    if integrator.number == 0:
+        yield integrator.start()
     yield from integrator.steps()
     if integrator.settings.steady and not integrator.steady:
         end = float(integrator.settings.end) * integrator.system.scales.time

@@ -130,14 +130,24 @@ class Average(Record):
 
 
 class Output(Record):
-    """The [output] table. times: how many, evenly spaced from the start to the end, or a list of times."""
+    """The [output] table.
+
+    times:       how many, evenly spaced from the start to the end, or a list of times
+    checkpoint:  so often the run is saved, in time on the clock: "10 min", or seconds
+    """
 
     label = "[output]"
 
     times: int | tuple[Annotated[float, Quantity("s", minimum=0)], ...] = 20
+    checkpoint: float = 600.0
     probe: tuple[Probe, ...] = Default(default=(), description="write [[output.probe]], with double brackets")
     average: tuple[Average, ...] = Default(default=(), description="write [[output.average]], with double brackets")
     marker: tuple[Marker, ...] = Default(default=(), description="write [[output.marker]], with double brackets")
+
+    @field_validator("checkpoint", mode="plain")
+    @classmethod
+    def _checkpoint(cls, given: Any) -> float:
+        return float(Quantity("s", minimum=0).parse(given))  # not a time of the problem, which may have no units
 
     @field_validator("times", mode="plain")
     @classmethod

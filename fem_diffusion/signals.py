@@ -1,0 +1,56 @@
+"""Signals that ask a run for a checkpoint, or to stop with one: what Slurm sends before it takes a job away, and Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI
+
+SAVE, STOP = (signal.SIGUSR1,), (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop, on all ranks alike (exit code 128 + its number)."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = number
+
+
+class Requests:
+    """What signals have asked of any rank since the last look. Within the context the signals only leave a note; a second SIGINT or SIGTERM ends
+    the process at once."""
+
+    def __init__(self, comm: MPI.Comm) -> None:
+        self._comm = comm
+        self._stop, self._save = 0, False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Requests:
+        for number in (*SAVE, *STOP):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if number in SAVE:
+            self._save = True
+            return
+        self._stop = number
+        signal.signal(number, signal.SIG_DFL)
+
+    def look(self, also: bool = False) -> tuple[bool, int]:
+        """Whether a checkpoint was asked for, by a signal or by `also` on any rank; and the number of the signal that asks to stop, or 0.
+
+        Collective.
+        """
+        mine, all_of_them = np.array([self._stop, self._save or also], dtype=np.int64), np.zeros(2, dtype=np.int64)
+        self._comm.Allreduce(mine, all_of_them, op=MPI.MAX)
+        self._save = False
+        return bool(all_of_them[1]), int(all_of_them[0])
