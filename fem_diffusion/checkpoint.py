@@ -138,7 +138,8 @@ class Checkpoint:
     def vectors(self, system: System, numbering: Numbering) -> dict[str, np.ndarray]:
         """By name, (owned vertices, ...). Raises InputError where the mesh is another one. Collective."""
         with h5py.File(self.path, "r", locking=False) as file:
-            names = [name for name in file if name != "state"]
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) and name != "state" else None)
             total = len(file["x"])
         if total != numbering.total:
             raise InputError(f"{self.path} is of another mesh: it has {total} vertices, and the problem's mesh {numbering.total}")

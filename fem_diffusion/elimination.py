@@ -40,6 +40,7 @@ from .formulation import ConcentrationPotential, Functional, parts
 from .free_energy import Gradient, Term
 from .operators import AssembledOperators, compile_form
 from .parallel import global_sum
+from .place import Place
 from .pointwise import LocalMobility, has_gradient
 from .vertexwise import LINEAR_VARIATION, LocalVariation, implicit_part
 
@@ -169,6 +170,13 @@ class EliminatedOperators:
     def place_in_time(self) -> tuple[float, float]:
         """The time of the step and its dt/a_0."""
         return float(self.formulation.time.value), self.step
+
+    def linearise_at(self, place: Place) -> None:
+        """Bring the formulation to a place, and the Jacobian. Collective."""
+        place.restore(self.formulation)
+        x = self.vector()
+        x.array_w[:] = self.unknowns(place.u.ravel())
+        self.jacobian(x)
 
     # -- the residual ---------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from .steady import SteadyState, in_time
 from .step import StepData
 from .step_size import FAILURE, GROWTH, History, Trail, lagrange, next_factor
 from .system import System
+from .trees import joined, split
 
 ROUND_OFF = 1e-12  # relative rise of the energy that is not a rise
 STEADY = 1e-7  # change that would add up until `end`, relative to the spread of c; not until now, for an early step may be short
@@ -102,6 +103,7 @@ class Integrator:
         self._restarted = False  # a two-level scheme takes this step with one level
         self._accepted_dt: float | None = None
         self._longest_dt = 0.0
+        self._memory = system.newton.memory
         self._dt = self._first_step(rate)
 
     # -- checkpoints ----------------------------------------------------------------------------------------------------------
@@ -115,7 +117,8 @@ class Integrator:
         block = self.system.formulation.block
         vectors = {f"unknowns_{i}": state.reshape(-1, block) for i, state in enumerate(self._trail.states)}
         vectors |= {f"concentrations_{i}": state for i, state in enumerate(self._history.states)}
-        return numbers, vectors | {"initial_rate": self._history.initial_rate}
+        solver, vectors["initial_rate"] = split(self._memory), self._history.initial_rate
+        return numbers | {"solver": solver[0]}, vectors | {f"solver/{name}": vector for name, vector in solver[1].items()}
 
     def recall(self, numbers: Mapping[str, Any], vectors: Mapping[str, np.ndarray], same_unknowns: bool = True) -> None:
         """Go on from a `state`, whose unknowns were those of this formulation or of another one. Collective."""
@@ -135,6 +138,9 @@ class Integrator:
         self._spread = np.array(numbers["spread"])
         self._fluxes = {(name, boundary): flux for name, boundary, flux in numbers["fluxes"]}
         self.rejections = Rejections(**numbers["rejections"])
+        if same_unknowns:
+            self._memory = joined(numbers["solver"], vectors, "solver")
+            self.system.newton.recall(self._memory)
         self._restore()
 
     @property
@@ -292,6 +298,7 @@ class Integrator:
         self._fluxes, self._accepted_dt, self._restarted = fluxes, dt, False
         self._longest_dt = max(self._longest_dt, dt)
         self._dt = self._following(dt, error, order)
+        self._memory = system.newton.memory
         iterations = result.newton_iterations, result.linear_iterations
         return Step(self.number, self.time, dt, *iterations, energy, system.dissipation(), fluxes, system.boundary_charges())
 

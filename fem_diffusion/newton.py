@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from petsc4py import PETSc
 
 from .errors import InputError
+from .formulation import Formulation
 from .old_jacobian import MOST, OldJacobian
 from .operators import Operators
 from .parallel import global_max, global_sum
+from .place import Place
 from .preconditioner import Direct, LinearSolver
 
 # any of these, and of the linear solver's, can be set after `--`
@@ -118,9 +120,11 @@ class Newton:
         self.operators, self.norms, self._limits, self._watched = operators, norms, limit, watched
         self.linear = linear or Direct()
         self._prefix, self._defaults = prefix, DEFAULTS | self.linear.options | options
-        self._old = OldJacobian(norms.comm, np.repeat(norms.weights, norms.block))
+        self._old = OldJacobian(norms.comm, norms.weights, norms.block)
         self.snes: PETSc.SNES | None = None
         self._residuals: list[float] = []
+        self.formulation: Formulation | None = None  # of which old Jacobians are, if they are to be remembered
+        self._made_at: Place | None = None
         self.watch: Callable[[], None] = lambda: None  # is called in every iteration, on all ranks
 
     def _build(self) -> None:
@@ -163,6 +167,7 @@ class Newton:
         else:
             self._old.forget()
         self.operators.jacobian(x)
+        self._made_at = Place.of(self.formulation) if self._keeps and self.formulation is not None else None
         self.linear.update(self.operators.preconditioner_matrix)
 
     def _precheck(self, x: PETSc.Vec, y: PETSc.Vec) -> bool:
@@ -209,6 +214,35 @@ class Newton:
         """Whether the last update is Newton's own, neither limited nor shortened: a small one of those says nothing about the error."""
         short = self._target is None or not np.array_equal(snes.getSolution().array_r, self._target)
         return global_sum(self.norms.comm, int(short)) == 0
+
+    # -- what the next solution owes to those before --------------------------------------------------------------------------
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """See `LinearSolver.memory`."""
+        memory: dict[str, Any] = {"linear": self.linear.memory}
+        if self._made_at is not None and self.snes is not None:
+            memory |= {"made_at": asdict(self._made_at), "old": self._old.memory}
+        return memory
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Collective."""
+        if "made_at" in memory and self.formulation is not None:
+            self._limit, self._strict, self._keeps = self._limits, False, True
+            self._build()
+            assert self.snes is not None
+            self._made_at = Place(**memory["made_at"])
+            self._made_at.restore(self.formulation)
+            self._x.array_w[:] = self.operators.unknowns(self._made_at.u.ravel())
+            self.operators.jacobian(self._x)
+            self.linear.update(self.operators.preconditioner_matrix)
+            self.snes.getKSP().setOperators(self.operators.jacobian_matrix, self.operators.preconditioner_matrix)
+            self.snes.getKSP().setUp()
+            self._old.recall(memory["old"])
+            self._withdraw_options()
+        self.linear.recall(memory["linear"])
+
+    # -------------------------------------------------------------------------------------------------------------------------
 
     def solve(self, values: np.ndarray, limited: bool = True, strict: bool = False) -> Converged:
         """From the owned unknowns `values` to a solution, left in the operators' u. Raises NotConverged.

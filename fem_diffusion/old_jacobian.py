@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ class OldJacobian:
     linearly; a step costs a solution with factors that exist. What was learnt serves the next solutions too, until J_0 is renewed; of many
     pairs (s_j, s_j+1) the last are remembered.
 
-    weights: of the owned unknowns in the inner product (flat)
+    weights: of the owned vertices in the inner product; block: unknowns per vertex
     """
 
-    def __init__(self, comm: Any, weights: np.ndarray) -> None:
-        self._comm, self._weights = comm, weights
+    def __init__(self, comm: Any, weights: np.ndarray, block: int) -> None:
+        self._comm, self._weights, self._block = comm, np.repeat(weights, block), block
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []  # s_j W/|s_j|^2, s_j+1
+        self._last: np.ndarray | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -38,15 +41,27 @@ class OldJacobian:
         self.serves = False
         self.start()
 
+    @property
+    def memory(self) -> dict[str, Any]:
+        """All of it; see `LinearSolver.memory`."""
+        vectors = {f"{i}{part}": vector for i, pair in enumerate(self._pairs) for part, vector in zip("ab", pair, strict=True)}
+        vectors |= {} if self._last is None else {"last": self._last}
+        vectors = {name: vector.reshape(-1, self._block) for name, vector in vectors.items()}
+        return vectors | {"pairs": len(self._pairs), "serves": self.serves, "is_old": self.is_old, "used": self.used}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        self._pairs = [(memory[f"{i}a"].ravel(), memory[f"{i}b"].ravel()) for i in range(memory["pairs"])]
+        self._last = memory["last"].ravel() if "last" in memory else None
+        self.serves, self.is_old, self.used = memory["serves"], memory["is_old"], memory["used"]
+
     def start(self) -> None:
         """A new solution begins."""
-        self._last: np.ndarray | None = None
+        self._last = None
         self.used = 0  # iterations of this solution with an old Jacobian
 
     def renew(self) -> None:
         """J_0 is the Jacobian at the present iterate."""
-        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []  # s_j W/|s_j|^2, s_j+1
-        self._last = None
+        self._pairs, self._last = [], None
         self.serves, self.is_old = True, False
 
     def step(self, z: np.ndarray) -> np.ndarray:

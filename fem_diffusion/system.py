@@ -66,6 +66,7 @@ class System:
         self.branch = self._branch()
         norms = Norms(comm, self.formulation.whole_volume, self.operators.block)
         self.newton = Newton(self.operators, norms, self._limit(), self._watched, self.linear)
+        self.newton.formulation = self.formulation
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None
         self.continuation = Continuation(self, self.predictor)

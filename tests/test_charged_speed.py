@@ -89,7 +89,7 @@ def test_steps_are_broydens() -> None:
     first = n * np.eye(n) + rng.standard_normal((n, n))
     A, b = first + 0.3 * rng.standard_normal((n, n)), rng.standard_normal(n)
     weights = rng.uniform(0.5, 2.0, n)
-    old = OldJacobian(MPI.COMM_SELF, weights)
+    old = OldJacobian(MPI.COMM_SELF, weights, 1)
     old.renew()
     x, B = np.zeros(n), first.copy()
     for k in range(5):
@@ -105,7 +105,7 @@ def test_when_a_jacobian_serves() -> None:
     """While steps are full and small and become smaller fast; and no more where it was given up."""
     steps = {"far": (0.5, np.inf, True), "slow": (0.1, 0.5, True), "shortened": (0.1, 0.1, False), "fast": (0.1, 0.1, True)}
     for name, (largest, rate, full) in steps.items():
-        old = OldJacobian(MPI.COMM_SELF, np.ones(2))
+        old = OldJacobian(MPI.COMM_SELF, np.ones(2), 1)
         assert not old.serves
         old.renew()
         old.took(np.array([0.1, 0.0]), 0.1, np.inf, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from petsc4py import PETSc
@@ -39,6 +40,17 @@ class LinearSolver:
         """By how much the residual of the next linear system is to fall, given Newton's last update: 0 at first, infinite if it was limited; None
         for what the options say."""
         return None
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """All that its next answers owe to what it has done before: numbers, text, and vectors of the owned unknowns, in tables of tables.
+
+        With that a run that continues from a checkpoint takes the same steps, to the last bit, as one that was not interrupted.
+        """
+        return {}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Be as it was. Collective."""
 
     def renew(self) -> bool:
         """After a solution that failed: whether something better than what was used is at hand now, so that another try makes sense."""

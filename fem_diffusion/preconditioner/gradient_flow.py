@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +12,7 @@ from petsc4py import PETSc
 
 from ..elimination import EliminatedOperators, combined
 from ..parallel import global_max, global_sum
+from ..place import Place
 from .base import ONE_CYCLE, Direct, Iterative
 
 Array = np.ndarray
@@ -31,6 +34,7 @@ class _OfShell(Iterative):
     def __init__(self, operators: EliminatedOperators) -> None:
         super().__init__()
         self._operators = operators
+        self._effort_before = 0.0  # what is known of it from a run that this one continues
         self.options["pc_type"] = "python"
         # An update keeps the mass exactly; Newton's method may then be inexact. Fluxes through boundaries, however, balance the mass only as far
         # as the residual's sum vanishes, and small problems are solved well at no cost. An inexact update u leaves an error of rtol u.
@@ -63,6 +67,8 @@ class _OfShell(Iterative):
     @property
     def effort(self) -> float:
         """Iterations for each digit that the last solution was asked for; inexact Newton steps ask for few."""
+        if self._krylov.getIterationNumber() == 0:
+            return self._effort_before
         return self._krylov.getIterationNumber() / -np.log10(self._krylov.getTolerances()[0])
 
 
@@ -87,6 +93,7 @@ class Factorised(_OfShell):
     def __init__(self, operators: EliminatedOperators) -> None:
         super().__init__(operators)
         self._made_for, self._first = 0.0, 0.0
+        self._made_at: Place | None = None
         self._pairs: list[tuple[PETSc.KSP, PETSc.KSP]] = []
         self._vectors = operators.stiffness.createVecRight(), operators.stiffness.createVecLeft()
 
@@ -111,6 +118,7 @@ class Factorised(_OfShell):
         """From the state of the last Jacobian."""
         operators = self._operators
         self._made_for, self._first = operators.step, 0.0
+        self._made_at = Place.of(operators.formulation)
         formulation, volume = operators.formulation, operators.volume[:, 0]
         a0, dt = float(formulation.a0.value), float(formulation.dt.value)
         L = operators.nodal_mobility()
@@ -132,6 +140,16 @@ class Factorised(_OfShell):
             w = np.maximum(curvature, least)
             first = self._solver(K, dt, a0 * volume / w)
             self._pairs.append((first, self._solver(operators.stiffness, max(lam, 0.0), volume * w)))
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        return {} if self._made_at is None else {"made_at": asdict(self._made_at), "first": self._first}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        if memory:
+            self._operators.linearise_at(Place(**memory["made_at"]))
+            self.make()
+            self._first = memory["first"]
 
     def _solver(self, stiffness: PETSc.Mat, s: float, mass: Array) -> PETSc.KSP:
         """Of s K + diag(mass), with the identity's rows where c is held."""
@@ -213,6 +231,7 @@ class Factors(_OfShell):
         super().__init__(operators)
         self._direct: PETSc.KSP | None = None
         self._step, self._fresh = 0.0, False
+        self._made_at: Place | None = None
         self._distrusted: tuple[float, float] | None = None  # a step, by time and length, in which old factors failed
 
     def update(self, jacobian: PETSc.Mat) -> None:
@@ -221,7 +240,12 @@ class Factors(_OfShell):
         if serves and self._operators.place_in_time != self._distrusted:
             self._fresh = False
             return
-        whole = self._operators.whole
+        self._make()
+
+    def _make(self) -> None:
+        """From the present state."""
+        step, whole = self._operators.step, self._operators.whole
+        self._made_at = Place.of(self._operators.formulation)
         state = whole.vector()
         state.array_w[:] = self._operators.formulation.fields.ravel()
         whole.jacobian(state)
@@ -243,7 +267,19 @@ class Factors(_OfShell):
     def _forget(self) -> None:
         assert self._direct is not None
         self._direct.destroy()
-        self._direct = None
+        self._direct = self._made_at = None
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        memory: dict[str, Any] = {"distrusted": None if self._distrusted is None else list(self._distrusted)}
+        return memory if self._made_at is None else memory | {"made_at": asdict(self._made_at), "fresh": self._fresh}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        if "made_at" in memory:
+            Place(**memory["made_at"]).restore(self._operators.formulation)
+            self._make()
+            self._fresh = memory["fresh"]
+        self._distrusted = None if memory["distrusted"] is None else tuple(memory["distrusted"])
 
     def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """y = dc of the equations for (c, mu) with x in the rows that c alone has."""
@@ -294,6 +330,18 @@ class GradientFlow(_OfShell):
 
     def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         self._now.apply(preconditioner, x, y)
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        now = "short" if self._now is self._short else "long"
+        effort = self.effort if hasattr(self, "_krylov") else 0.0
+        return {"short": self._short.memory, "long": self._long.memory, "now": now, "too_long": self._too_long, "effort": effort}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        self._short.recall(memory["short"])
+        self._long.recall(memory["long"])
+        self._now, self._too_long = self._short if memory["now"] == "short" else self._long, memory["too_long"]
+        self._effort_before = self._short._effort_before = self._long._effort_before = memory["effort"]
 
     def lowest_eigenvalue(self) -> float:
         """The smallest real part of the eigenvalues of P^-1 R' at u that Arnoldi's method finds from a random vector.
