@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .newton import NotConverged
     from .system import System
 
+USED_UP = 1e-12  # a fraction below it where something takes more
+
 Cause = Literal["no convergence", "linear", "no value", "negative", "unstable", "error", "energy", "saddle"]
 
 
@@ -92,8 +94,11 @@ def advice(system: System, cause: Cause) -> str:
     direct = system.linear.options.get("pc_type") == "lu"
     memory = "give the factors more room, -- -mat_mumps_icntl_14 200, or take an iterative solver, -- -ksp_type fgmres -pc_type ilu"
     factors = "take factors, -- -ksp_type preonly -pc_type lu -pc_factor_mat_solver_type mumps"
+    takes = system.model.source or any(given.flux for given in system.problem.boundary.values())
+    used_up = "A component has run out: make the flux, source or reaction that takes it smaller, or an exchange, which ends by itself. "
+    first = used_up if takes and system.lowest_fraction() < USED_UP else ""
     texts: dict[Cause, str] = {
-        "no convergence": f"Try a smaller [time] tolerance or initial_step, {robust}, or a finer mesh; more iterations, -- -snes_max_it 50; "
+        "no convergence": f"{first}Try a smaller [time] tolerance or initial_step, {robust}, or a finer mesh; more iterations, -- -snes_max_it 50; "
         "-- -snes_monitor shows them.",
         "linear": f"Where coefficients differ by many orders of magnitude, bring them nearer to each other; {memory if direct else factors}; "
         "-- -ksp_monitor_true_residual shows the linear iterations.",

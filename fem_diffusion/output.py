@@ -231,9 +231,9 @@ class Output:
             self._write_outcome(outcome, clock.perf_counter() - self._started)
 
     def _write_outcome(self, outcome: str, wall: float) -> None:
-        self.certificate.write(self.folder)
         with (self.folder / "provenance.json").open("x") as file:
             file.write(json.dumps(self._provenance(outcome, wall), indent=2) + "\n")
+        self.certificate.write(self.folder)
         tries = [f"rejected: {reason}" for reason in self._integrator.rejections.reasons] if outcome.startswith("failed") else []
         for line in (*tries, self.certificate.summary, outcome):
             self.log(line)

@@ -237,7 +237,8 @@ def test_files_and_header(results: Path) -> None:
 def test_log_has_a_line_for_each_step(results: Path) -> None:
     lines = (results / "run.log").read_text().splitlines()
     assert " unknowns: " in lines[0]
-    assert [line.split()[:2] for line in lines[1:-1]] == [["step", str(k)] for k in range(5)]
+    assert lines[-2].startswith("certificate: passed, ")
+    assert [line.split()[:2] for line in lines[1:-2]] == [["step", str(k)] for k in range(5)]
     assert lines[-1] == "reached the end"
 
 
