@@ -189,11 +189,17 @@ class Output:
         self._write(lambda: self._write_outcome(outcome, wall))
         if self._series.count > self._drawn_from:
             self._write(self._draw)
+        self._write(self._report)
 
     def _draw(self) -> None:
         from .picture import summary_of
 
         summary_of(Results(self.folder), self._drawn_from)
+
+    def _report(self) -> None:
+        from . import report
+
+        report.write(self.folder)
 
     def abort(self, error: BaseException) -> None:
         """Say in run.log and provenance.json how the run ended, as far as that is still possible. Not collective, and never raises.

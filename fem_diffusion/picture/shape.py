@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import numpy.typing as npt
 import scipy
@@ -11,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, TriMesh
 from matplotlib.tri import Triangulation
 
-from ..paraview import Array, Ints
+from ..paraview import Array, DrawnMesh, Ints
 from .page import INK
 
 EMPTY = 0.86  # grey
@@ -21,14 +19,6 @@ _FACES = {  # of VTK's cells
 }
 TO_VIEWER = np.array([-0.55, -0.72, 0.42]) / np.linalg.norm([-0.55, -0.72, 0.42])
 TO_LIGHT = np.array([-0.35, -0.60, 0.72]) / np.linalg.norm([-0.35, -0.60, 0.72])
-
-
-class Cells(Protocol):
-    """What is drawn of a mesh: see DrawnMesh."""
-
-    cell: str
-    points: Array
-    cells: Ints
 
 
 class Shape:
@@ -74,11 +64,11 @@ class Shape:
         return float(height / width)
 
 
-def shape_of(mesh: Cells) -> Shape:
+def shape_of(mesh: DrawnMesh) -> Shape:
     return _flat(mesh) if mesh.cell in ("triangle", "quadrilateral") else _projected_surface(mesh)
 
 
-def _flat(mesh: Cells) -> Shape:
+def _flat(mesh: DrawnMesh) -> Shape:
     corners = mesh.points[:, :2]
     triangles = _triangles(mesh.cells)
     around = np.roll(mesh.cells, -1, axis=1)
@@ -87,7 +77,7 @@ def _flat(mesh: Cells) -> Shape:
     return Shape(corners, np.arange(len(corners)), triangles, np.ones(len(triangles)), corners[edges], owner)
 
 
-def _projected_surface(mesh: Cells) -> Shape:
+def _projected_surface(mesh: DrawnMesh) -> Shape:
     """What a far viewer sees of the surface: the faces turned to it, the farthest first."""
     local = np.array(_FACES[mesh.cell])
     faces, which = _once(mesh.cells[:, local].reshape(-1, local.shape[1]))

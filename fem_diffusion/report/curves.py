@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import plotly.graph_objects as go
 
 from ..picture.numbers import prefixed
@@ -150,6 +152,6 @@ def figure(chart: Chart, clock: Clock) -> go.Figure:
     return go.Figure(lines, {"xaxis": {"title": {"text": clock.label}}, "showlegend": len(lines) > 1, "hovermode": "x unified"})
 
 
-def rounded(values: Array, digits: int = 9) -> list[float | None]:
+def rounded(values: npt.NDArray[np.floating[Any]], digits: int = 9) -> list[float | None]:
     """For a page that does not become longer than it must; nan is None."""
-    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values.tolist()]
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in map(float, values)]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..paraview import Array, Ints
+from ..paraview import Array, DrawnMesh, cell_of
 from ..picture.numbers import common_range, prefixed, spread
-from ..picture.shape import Shape, shape_of
+from ..picture.shape import shape_of
 from ..results import Results
 from .curves import rounded
 from .raster import Raster, Window, lines, polygons
@@ -20,7 +20,6 @@ MOST_PIXELS = 12_000_000
 WIDEST, NARROWEST = 720, 240
 MOST_POINTS = 800
 """Of a profile: of more vertices, so many that lie evenly among them."""
-CELLS = {3: "interval", 5: "triangle", 9: "quadrilateral", 10: "tetrahedron", 12: "hexahedron"}
 DETAIL = 30
 """Sizes of the smallest cell in a detail of the mesh."""
 PHI = "φ"
@@ -38,15 +37,6 @@ class Field:
     label: str
     factor: float
     unit: str
-
-
-@dataclass(frozen=True)
-class Mesh:
-    """What `shape_of` draws."""
-
-    cell: str
-    points: Array
-    cells: Ints
 
 
 def shown_times(results: Results) -> list[tuple[float, int]]:
@@ -70,7 +60,10 @@ def profiles(results: Results, fields: list[Field]) -> dict[str, Any]:
     order = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_POINTS)).round().astype(int))]
     size, unit = prefixed(float(np.ptp(results.points[:, 0])), "m" if results.dimensional else "")
     charts = []
-    for title, some in (("Concentrations", [f for f in fields if f.name != "phi"]), ("Electric potential", [f for f in fields if f.name == "phi"])):
+    for title, some in (
+        ("Concentrations", [f for f in fields if f.name != "phi"]),
+        ("Electric potential", [f for f in fields if f.name == "phi"]),
+    ):
         if some:
             values = [[results.point(f.name, k)[order] / f.factor for f in some] for _, k in shown_times(results)]
             norm = common_range([np.concatenate(one) for one in values])
@@ -89,7 +82,7 @@ def profiles(results: Results, fields: list[Field]) -> dict[str, Any]:
 
 def frames(results: Results, fields: list[Field]) -> dict[str, Any]:
     """For two and three dimensions: the size of the pictures, the lines around the shape, and of each field its range and its pictures."""
-    shape = shape_of(mesh_of(results))
+    shape = shape_of(_mesh_of(results))
     times = shown_times(results)
     pixels = MOST_PIXELS / (len(times) * max(len(fields), 1))
     width = int(np.clip(np.sqrt(pixels / shape.aspect), NARROWEST, WIDEST if shape.aspect < 1 else WIDEST / shape.aspect))
@@ -112,7 +105,7 @@ def frames(results: Results, fields: list[Field]) -> dict[str, Any]:
 
 def mesh_pictures(results: Results) -> list[str]:
     """The mesh as a whole, and where its cells are too small to be seen, around the smallest one."""
-    mesh = mesh_of(results)
+    mesh = _mesh_of(results)
     shape = shape_of(mesh)
     window = Window.around(shape.corners, round(WIDEST / max(1.0, shape.aspect)))
     if mesh.cell in ("tetrahedron", "hexahedron"):
@@ -135,14 +128,11 @@ def mesh_pictures(results: Results) -> list[str]:
     return pictures
 
 
-def mesh_of(results: Results) -> Mesh:
-    return Mesh(CELLS[results.vtk_type], results.points, results.cells)
+def _mesh_of(results: Results) -> DrawnMesh:
+    return DrawnMesh(cell_of(results.vtk_type), results.points, results.cells)
 
 
-def _edges(mesh: Mesh) -> Array:
+def _edges(mesh: DrawnMesh) -> Array:
     """(n, 2, 2) of a flat mesh, each once."""
     pairs = np.stack([mesh.cells, np.roll(mesh.cells, -1, axis=1)], axis=-1).reshape(-1, 2)
     return mesh.points[np.unique(np.sort(pairs, axis=1), axis=0)][:, :, :2]
-
-
-__all__ = ["Field", "Mesh", "Shape", "fields_of", "frames", "mesh_pictures", "profiles", "shown_times"]

@@ -56,7 +56,11 @@ def _legend(species: Sequence[Table], molar: bool, system: str) -> str:
     balance = next((one["name"] for one in species if one["balance"]), None)
     sized = any(one["size"] != 1 for one in species)
     names = " and ".join(filter(None, [", ".join(map(_name, solved[:-1])), _name(solved[-1])]))
-    rest = "1 − <i>c</i>" if len(solved) == 1 else f"<i>x</i><sub>0</sub> = 1 − Σ {'<i>v<sub>i</sub></i> ' if sized else ''}<i>x<sub>i</sub></i>"
+    rest = (
+        "1 − <i>c</i>"
+        if len(solved) == 1
+        else f"<i>x</i><sub>0</sub> = 1 − Σ {'<i>v<sub>i</sub></i> ' if sized else ''}<i>x<sub>i</sub></i>"
+    )
     parts = [f"<i>c</i>{'' if len(solved) == 1 else '<sub><i>i</i></sub>'}: {'amount' if molar else 'fraction'} of {names}"]
     if not molar and len(solved) > 1:
         parts.append("<i>x<sub>i</sub></i> = <i>c<sub>i</sub></i>")
@@ -125,9 +129,16 @@ def _species(species: Sequence[Table]) -> str:
         "diffusivity": "diffusivity",
         "source": "source",
     }
-    told = [key for key in columns if any(one.get(key, default) != default for one in species for default in [{"charge": 0, "size": 1}.get(key)])]
+    told = [
+        key
+        for key in columns
+        if any(one.get(key, default) != default for one in species for default in [{"charge": 0, "size": 1}.get(key)])
+    ]
     rows = [
-        [_name(one["name"]), *("what the others leave" if key == "initial" and one["balance"] else value(one[key]) if key in one else "" for key in told)]
+        [
+            _name(one["name"]),
+            *("what the others leave" if key == "initial" and one["balance"] else value(one[key]) if key in one else "" for key in told),
+        ]
         for one in species
     ]
     return _titled("Species", ["", *(columns[key] for key in told)], rows)
@@ -140,15 +151,8 @@ def _boundaries(boundaries: Mapping[str, Table]) -> str:
 
 
 def _condition(kind: str, given: Any) -> str:
-    words = {
-        "concentration": lambda name, v: f"<i>c</i><sub>{name}</sub> = {value(v)}",
-        "chemical_potential": lambda name, v: f"<i>μ</i><sub>{name}</sub> = {value(v)}",
-        "flux": lambda name, v: f"<b>J</b><sub>{name}</sub>·<b>n</b> = {value(v)}",
-        "exchange": lambda name, v: f"<b>J</b><sub>{name}</sub>·<b>n</b> = <i>k</i> ({_driven(name, v)}), <i>k</i> = {value(v['coefficient'])}",
-        "butler_volmer": lambda name, v: f"Butler and Volmer, {name}: {value(v)}",
-    }
-    if kind in words:
-        return "<br>".join(words[kind](escape(name), item) for name, item in given.items())
+    if kind in ("concentration", "chemical_potential", "flux", "exchange", "butler_volmer"):
+        return "<br>".join(_of_species(kind, escape(name), one) for name, one in given.items())
     if kind == "potential":
         return f"<i>φ</i> = {value(given)}"
     if kind == "surface_charge":
@@ -156,6 +160,19 @@ def _condition(kind: str, given: Any) -> str:
     if kind == "wetting":
         return f"contact angle {value(given['contact_angle'])}"
     return f"{escape(kind.replace('_', ' '))}: {value(given)}"
+
+
+def _of_species(kind: str, name: str, given: Any) -> str:
+    flux = f"<b>J</b><sub>{name}</sub>·<b>n</b>"
+    if kind == "concentration":
+        return f"<i>c</i><sub>{name}</sub> = {value(given)}"
+    if kind == "chemical_potential":
+        return f"<i>μ</i><sub>{name}</sub> = {value(given)}"
+    if kind == "flux":
+        return f"{flux} = {value(given)}"
+    if kind == "exchange":
+        return f"{flux} = <i>k</i> ({_driven(name, given)}), <i>k</i> = {value(given['coefficient'])}"
+    return f"Butler and Volmer, {name}: {value(given)}"
 
 
 def _driven(name: str, exchange: Table) -> str:
@@ -175,7 +192,9 @@ def _reactions(reactions: Sequence[Table]) -> str:
 
 def _settings(problem: Table) -> str:
     time = problem["time"]
-    rows = [[escape(key.replace("_", " ")), value(problem[key])] for key in ("temperature", "molar_volume", "dielectrics") if key in problem]
+    rows = [
+        [escape(key.replace("_", " ")), value(problem[key])] for key in ("temperature", "molar_volume", "dielectrics") if key in problem
+    ]
     steps = f"fixed, {value(time['step'])}" if "step" in time else f"by error control, tolerance {value(time['tolerance'])}"
     rows += [["until", "the steady state" if time["steady"] else value(time["end"])], ["scheme", escape(time["scheme"])], ["steps", steps]]
     return _titled("Settings", ["", ""], rows)

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from ..picture.page import COLORS as COLOR_MAP
 from ..picture.numbers import prefixed
+from ..picture.page import COLORS as COLOR_MAP
 from ..results import Results
 from . import curves, fields, model
 from .text import number, table
 
 NAME = "report.html"
+STEADY = "reached the steady state"
 _CELLS = {3: "intervals", 5: "triangles", 9: "quadrilaterals", 10: "tetrahedra", 12: "hexahedra"}
 _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -107,10 +108,12 @@ def _outcome(results: Results) -> str:
     word, _, message = outcome.partition(": ")
     kind = "good" if word.startswith("reached") else "bad" if word in ("failed", "crashed") else "caution"
     facts = [f'<li><span class="badge {kind}">{escape(word)}</span></li>']
-    if history:
+    if history and outcome != STEADY:
         facts.append(f"<li>until <b>{_clock(float(history['time'][-1]), results)}</b></li>")
+    if history:
         rejected = sum(provenance.get("rejected_steps", {}).values())
-        facts.append(f"<li><b>{len(history['step']) - 1}</b> steps{f', {rejected} rejected' if rejected else ''}</li>")
+        steps = len(history["step"]) - 1
+        facts.append(f"<li><b>{steps}</b> step{'s' if steps != 1 else ''}{f', {rejected} rejected' if rejected else ''}</li>")
     for key, after in (("unknowns", "unknowns"), ("ranks", "ranks")):
         if key in provenance:
             facts.append(f"<li><b>{number(provenance[key])}</b> {after if provenance[key] != 1 else after[:-1]}</li>")
@@ -119,8 +122,8 @@ def _outcome(results: Results) -> str:
     parts = [f'<ul class="facts">{"".join(facts)}</ul>']
     if message:
         rejections = "".join(f"<li>{escape(str(reason))}</li>" for reason in provenance.get("last_rejections", []))
-        steps = f"<details><summary>the last rejected steps</summary><ul>{rejections}</ul></details>" if rejections else ""
-        parts.append(f'<div class="message {kind}"><p>{escape(message)}</p>{steps}</div>')
+        listed = f"<details><summary>the last rejected steps</summary><ul>{rejections}</ul></details>" if rejections else ""
+        parts.append(f'<div class="message {kind}"><p>{escape(message)}</p>{listed}</div>')
     warnings = dict.fromkeys(line.partition("warning: ")[2] for line in results.log if "warning: " in line)
     if warnings:
         parts.append(f'<div class="message caution">{"".join(f"<p>{escape(text)}</p>" for text in warnings)}</div>')
@@ -140,14 +143,16 @@ def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
     chosen = fields.fields_of(results, units.of("concentration")) if times else []
     if not chosen:
         return ""
-    steady = len(times) == 1 and results.problem["time"]["steady"] and "steady" in str(results.provenance.get("outcome"))
-    data["times"] = ["steady state" if steady else _clock(t, results) for t, _ in times]
+    steady = results.provenance.get("outcome") == STEADY
+    data["times"] = [_clock(t, results) for t, _ in times]
+    if steady:
+        data["times"][-1] = "steady state"
     last = len(times) - 1
     clock = (
         f'<div class="clock"><button id="play" title="play">▶</button><input type="range" id="frame" min="0" max="{last}" value="{last}" '
         f'aria-label="time"><output id="time">{data["times"][last]}</output></div>'
         if last
-        else f'<p><b>{data["times"][0]}</b></p>'
+        else f"<p><b>{data['times'][0]}</b></p>"
     )
     if last == 0:
         clock += '<input type="hidden" id="frame" value="0"><output id="time" hidden></output><button id="play" hidden></button>'
@@ -205,6 +210,17 @@ def _curves(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
         return ""
     clock = curves.Clock.of(history, results.dimensional)
     charts = curves.charts(history, results.species, list(results.problem.get("boundary", {})), units)
+    if len(history["step"]) == 2:  # two points make no curve
+        rows = [
+            [
+                f"{chart.title}{f', {escape(label)}' if len(chart.curves) > 1 else ''}",
+                number(float(v[0]), chart.unit),
+                number(float(v[1]), chart.unit),
+            ]
+            for chart in charts
+            for label, v in chart.curves.items()
+        ]
+        return table(["", "at the start", "at the end"], rows)
     data["charts"] = [{"figure": curves.figure(chart, clock).to_plotly_json(), "log": chart.key == "step"} for chart in charts]
     for one in data["charts"]:
         del one["figure"]["layout"]["template"]  # plotly's own colours
@@ -244,7 +260,10 @@ def _mesh(results: Results, data: dict[str, Any]) -> str:
         return f'<div class="meshes"><figure class="chart"><header>Size of the cells</header><div class="drawing"></div></figure>{numbers}</div>'
     pictures = fields.mesh_pictures(results)
     figures = [f'<figure><img class="lines" alt="the mesh" src="{pictures[0]}"></figure>']
-    figures += [f'<figure><img class="lines" alt="a detail of the mesh" src="{p}"><figcaption>around the smallest cell</figcaption></figure>' for p in pictures[1:]]
+    figures += [
+        f'<figure><img class="lines" alt="a detail of the mesh" src="{p}"><figcaption>around the smallest cell</figcaption></figure>'
+        for p in pictures[1:]
+    ]
     return f'<div class="meshes">{"".join(figures)}{numbers}</div>'
 
 

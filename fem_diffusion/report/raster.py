@@ -103,8 +103,9 @@ def lines(ends: Array, window: Window, width: float) -> str:
 def polygons(corners: Array, light: Array, window: Window) -> str:
     """Polygons (n, k, 2) with their edges, painted in their order in grey of some brightness, as a data URL."""
     image, draw = _paper("LA", window)
-    for polygon, grey in zip(_finely(corners, window).tolist(), (255 * light).astype(int).tolist(), strict=True):
-        draw.polygon([tuple(corner) for corner in polygon], fill=(grey, 255), outline=(70, 255))
+    places: list[list[list[int]]] = _finely(corners, window).tolist()  # type: ignore[assignment]
+    for polygon, grey in zip(places, light, strict=True):
+        draw.polygon([(x, y) for x, y in polygon], fill=(int(255 * grey), 255), outline=(70, 255))
     return _data_url(image.reduce(_FINER), "png", optimize=True)
 
 

@@ -11,7 +11,7 @@ from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextPath
 
 EM, MARGIN = 1000, 20  # units of a drawing: in one em of the text around it, and around the drawing
-_LETTERS = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C", Outline.CLOSEPOLY: "Z"}
+_LETTERS = {int(Outline.MOVETO): "M", int(Outline.LINETO): "L", int(Outline.CURVE3): "Q", int(Outline.CURVE4): "C"}
 
 
 @cache
@@ -20,8 +20,8 @@ def typeset(tex: str) -> str:
     with mpl.rc_context({"mathtext.fontset": "cm"}):
         path = TextPath((0, 0), f"${tex}$", size=EM)
     points = np.round(path.vertices * [1, -1]).astype(int)
-    drawn, last = "", None
-    for (x, y), code in zip(points.tolist(), path.codes.tolist(), strict=True):
+    drawn, last = "", 0
+    for x, y, code in np.column_stack([points, path.codes]):
         if code == Outline.CLOSEPOLY:
             drawn += "Z"
         else:  # the points of a curve follow its letter
