@@ -93,8 +93,13 @@ def charts(history: Mapping[str, Array], species: Sequence[str], boundaries: Seq
     chart("dissipation", "Dissipation", units.of("dissipation"), {"dissipation": "−dF/dt"})
     masses = {f"mass_{name}": name for name in species}
     relative = all(abs(history[name][0]) > 0 for name in masses if name in history)
-    unit = "relative" if relative else units.of("mass")
-    chart("mass", "Mass change", unit, masses, lambda m: (m - m[0]) / abs(m[0]) if relative else m - m[0])
+    chart(
+        "mass",
+        "Relative mass change" if relative else "Mass change",
+        "" if relative else units.of("mass"),
+        masses,
+        lambda m: (m - m[0]) / abs(m[0]) if relative else m - m[0],
+    )
     bounds = {f"{kind}_{name}": f"{kind} {name}" for name in species for kind in ("min", "max")}
     chart("bounds", "Bounds", units.of("concentration"), bounds)
     chart("flux", "Flux through boundaries, outward", units.of("flux"), {f"flux_{s}_{b}": f"{s}, {b}" for b in boundaries for s in species})

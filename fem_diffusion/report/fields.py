@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ DETAIL = 30
 """Sizes of the smallest cell in a detail of the mesh."""
 PHI = "φ"
 
+Times = Sequence[tuple[float, int]]
+
 
 @dataclass(frozen=True)
 class Field:
@@ -39,22 +42,22 @@ class Field:
     unit: str
 
 
-def shown_times(results: Results) -> list[tuple[float, int]]:
+def shown_times(results: Results) -> Times:
     """Of the stored times those that are shown, and their places among all."""
     return spread([(float(t), k) for k, t in enumerate(results.times)], MOST_FRAMES)
 
 
-def fields_of(results: Results, concentration: str) -> list[Field]:
+def fields_of(results: Results, concentration: str, times: Times) -> list[Field]:
     """Concentrations and the electric potential, as far as they are there."""
     names = [name for name in results.species if name in results.point_names][:MOST_SPECIES]
     found = [Field(name, name, 1.0, concentration) for name in names]
     if "phi" in results.point_names:
-        largest = max(float(np.nanmax(np.abs(results.point("phi", k)))) for _, k in shown_times(results))
+        largest = max(float(np.nanmax(np.abs(results.point("phi", k)))) for _, k in times)
         found.append(Field("phi", PHI, *prefixed(largest, "V" if results.dimensional else "RT/F")))
     return found
 
 
-def profiles(results: Results, fields: list[Field]) -> dict[str, Any]:
+def profiles(results: Results, fields: list[Field], times: Times) -> dict[str, Any]:
     """For one dimension: x, its unit, and the charts, each with the values of its curves by time."""
     order = np.argsort(results.points[:, 0], kind="stable")
     order = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_POINTS)).round().astype(int))]
@@ -65,7 +68,7 @@ def profiles(results: Results, fields: list[Field]) -> dict[str, Any]:
         ("Electric potential", [f for f in fields if f.name == "phi"]),
     ):
         if some:
-            values = [[results.point(f.name, k)[order] / f.factor for f in some] for _, k in shown_times(results)]
+            values = [[results.point(f.name, k)[order] / f.factor for f in some] for _, k in times]
             norm = common_range([np.concatenate(one) for one in values])
             charts.append(
                 {
@@ -80,10 +83,9 @@ def profiles(results: Results, fields: list[Field]) -> dict[str, Any]:
     return {"x": rounded(results.points[order, 0] / size, 6), "unit": unit, "charts": charts}
 
 
-def frames(results: Results, fields: list[Field]) -> dict[str, Any]:
+def frames(results: Results, fields: list[Field], times: Times) -> dict[str, Any]:
     """For two and three dimensions: the size of the pictures, the lines around the shape, and of each field its range and its pictures."""
     shape = shape_of(_mesh_of(results))
-    times = shown_times(results)
     pixels = MOST_PIXELS / (len(times) * max(len(fields), 1))
     width = int(np.clip(np.sqrt(pixels / shape.aspect), NARROWEST, WIDEST if shape.aspect < 1 else WIDEST / shape.aspect))
     window = Window.around(shape.corners, width)

@@ -55,6 +55,9 @@ BINARY_MOBILITY = {
     "Onsager": r"L = L(c)",
 }
 
+INDEPENDENT = {"Ideal", "DoubleWell", "Quadratic", "Gradient", "ExternalPotential", "Electrostatic", "Constant", "Fick", "Onsager"}
+"""Kinds in which nothing closes a sum to one, unless a species is the balance."""
+
 FORCES = r"\mathbf{d}_i = \sum_j\, (x_i \delta_{ij} - x_i x_j)\,\nabla \mu_j\,/@"
 POISSON = r"\dfrac{\delta F}{\delta \phi} = 0: \quad -\nabla \cdot (\varepsilon\, \nabla \phi) = \rho"
 STAGNANT = r"\sum_{l \neq k}\, \dfrac{x_l \mathbf{J}_k - x_k \mathbf{J}_l}{D_{kl}} = -\mathbf{d}_k, \quad \mathbf{J}_0 = 0"

@@ -20,6 +20,7 @@ def section(results: Results, molar: bool) -> str:
     problem = results.problem
     system = "plain" if not results.dimensional else "molar" if molar else "fractions"
     terms, species = problem["free_energy"], problem["species"]
+    kinds = {problem["mobility"]["kind"], *(term["kind"] for term in terms)}
     several = sum(not one["balance"] for one in species) > 1
     closed = any(one["balance"] for one in species)
     source = bool(problem.get("reaction")) or any("source" in one for one in species)
@@ -30,7 +31,7 @@ def section(results: Results, molar: bool) -> str:
         equations.append(formulas.POISSON)
     parts = [
         f'<div class="equations">{"".join(f"<div>{typeset(tex)}</div>" for tex in equations)}</div>',
-        f'<p class="note">{_legend(species, molar, system)}</p>',
+        f'<p class="note">{_legend(species, closed or not kinds <= formulas.INDEPENDENT, molar, system)}</p>',
         '<div class="terms">',
         *(_term(term, k + 1 if len(terms) > 1 else 0, several, closed, system, results) for k, term in enumerate(terms)),
         _mobility(problem["mobility"], several, system, results),
@@ -51,7 +52,7 @@ def _fluxes(mobility: Table, several: bool, system: str) -> str:
     return formulas.forces(system) if of_forces else formulas.flux(several)
 
 
-def _legend(species: Sequence[Table], molar: bool, system: str) -> str:
+def _legend(species: Sequence[Table], closed: bool, molar: bool, system: str) -> str:
     solved = [one["name"] for one in species if not one["balance"]]
     balance = next((one["name"] for one in species if one["balance"]), None)
     sized = any(one["size"] != 1 for one in species)
@@ -66,9 +67,14 @@ def _legend(species: Sequence[Table], molar: bool, system: str) -> str:
         parts.append("<i>x<sub>i</sub></i> = <i>c<sub>i</sub></i>")
     if molar:
         parts.append("<i>x<sub>i</sub></i> = <i>c<sub>i</sub> V</i><sub>m</sub>, the fraction of the sites")
-    parts.append(f"{rest}: {_name(balance) if balance else 'the rest'}")
+    if closed:
+        parts.append(f"{rest}: {_name(balance) if balance else 'the rest'}")
     if len(solved) > 1:
-        parts.append("<i>i</i>, <i>j</i> number the species that are solved for, <i>k</i>, <i>l</i> all of them")
+        parts.append(
+            "<i>i</i>, <i>j</i> number the species that are solved for, <i>k</i>, <i>l</i> all components"
+            if closed
+            else "<i>i</i>, <i>j</i>, <i>k</i> number the species"
+        )
     if system == "plain":
         parts.append("energies in units of <i>RT</i>/<i>V</i><sub>m</sub>")
     return "; ".join(parts) + "."
@@ -113,7 +119,7 @@ def _parameters(table: Table) -> str:
         if key == "kind":
             continue
         symbol = {"RedlichKister": "L", "Margules": "A"}.get(table["kind"]) if key == "coefficients" else formulas.SYMBOLS.get(key)
-        mark = f"<i>{symbol}</i>" if symbol and symbol != key else escape(key.replace("_", " "))
+        mark = f"<i>{symbol}</i>" if symbol and symbol != key else escape(key)
         if isinstance(given, Mapping):
             rows += [(f"{mark}<sub>{escape(name)}</sub>", value(item)) for name, item in given.items()]
         else:

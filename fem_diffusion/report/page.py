@@ -139,11 +139,13 @@ def _clock(time: float, results: Results) -> str:
 
 
 def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
+    steady = results.provenance.get("outcome") == STEADY
     times = fields.shown_times(results)
-    chosen = fields.fields_of(results, units.of("concentration")) if times else []
+    if steady and len(results.history["step"]) == 2:
+        times = times[-1:]  # nothing was computed on the way from the initial state
+    chosen = fields.fields_of(results, units.of("concentration"), times) if times else []
     if not chosen:
         return ""
-    steady = results.provenance.get("outcome") == STEADY
     data["times"] = [_clock(t, results) for t, _ in times]
     if steady:
         data["times"][-1] = "steady state"
@@ -154,17 +156,15 @@ def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
         if last
         else f"<p><b>{data['times'][0]}</b></p>"
     )
-    if last == 0:
-        clock += '<input type="hidden" id="frame" value="0"><output id="time" hidden></output><button id="play" hidden></button>'
     if results.dimension == 1:
-        profiles = fields.profiles(results, chosen)
+        profiles = fields.profiles(results, chosen, times)
         for chart in profiles["charts"]:
             chart["colors"] = [curves.COLORS[k % len(curves.COLORS)] for k in range(len(chart["names"]))]
         profiles["label"] = f"x ({profiles['unit']})" if profiles["unit"] else "x"
         data["profiles"] = profiles
         charts = "".join(_chart(chart["title"], chart["unit"], chart["log"], pressed=False) for chart in profiles["charts"])
         return f'{clock}<div class="charts">{charts}</div>'
-    drawn = fields.frames(results, chosen)
+    drawn = fields.frames(results, chosen, times)
     data["fields"] = [{"pictures": field["pictures"]} for field in drawn["fields"]]
     width, height = drawn["size"]
     figures = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -17,6 +18,9 @@ def value(given: Any) -> str:
     if isinstance(given, Mapping):
         return ", ".join(f"{escape(str(key))}: {value(item)}" for key, item in given.items())
     if isinstance(given, (list, tuple)):
+        if given and all(isinstance(row, (list, tuple)) for row in given):
+            rows = "".join(f"<tr>{''.join(f'<td>{value(item)}</td>' for item in row)}</tr>" for row in given)
+            return f'<table class="matrix">{rows}</table>'
         return f"[{', '.join(map(value, given))}]"
     if isinstance(given, str) and is_quantity(given):
         number = _NUMBER.match(given)
@@ -31,7 +35,12 @@ def number(given: Any, of_unit: str = "", digits: int = 4) -> str:
     """A result to so many digits, with its unit; other things as text."""
     if isinstance(given, bool) or not isinstance(given, (int, float)):
         return escape(str(given))
-    text = _power(f"{given:,}".replace(",", "\u202f") if isinstance(given, int) else f"{given:.{digits}g}")
+    if not math.isfinite(given):
+        return "–"
+    text = f"{given:,}".replace(",", "\u202f") if isinstance(given, int) else f"{given:.{digits}g}"
+    if isinstance(given, float) and 1e-4 <= abs(given) < 1e6:
+        text = f"{float(text):g}"
+    text = _power(text)
     return f"{text}&nbsp;{unit(of_unit)}" if of_unit else text
 
 
