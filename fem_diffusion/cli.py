@@ -1,4 +1,4 @@
-"""The command line: fem-diffusion check | run | sweep | impedance | thermo PROBLEM.toml."""
+"""The command line: fem-diffusion check | run | sweep | impedance | thermo PROBLEM.toml, report DIR."""
 
 from __future__ import annotations
 
@@ -183,6 +183,14 @@ def impedance(
         _say(_contents(folder, clock.perf_counter() - started))
 
     _guarded(work)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="the results folder of a run, which may still go on")]) -> None:
+    """Write report.html anew: a page with the equations, the fields, the curves, and where they come from."""
+    from .report import write
+
+    _guarded(lambda: _say(str(on_root(MPI.COMM_WORLD, lambda: write(folder)))))
 
 
 @app.command()
@@ -393,6 +401,7 @@ def _number(value: Any) -> str:
 
 
 _CONTENTS = {
+    "report.html": "the equations, the fields and the curves on a page: open it in a browser",
     "summary.png": "what happened, as one picture",
     "fields.vtkhdf": "c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply",
     "history.csv": "one row per step: energy, masses, bounds, fluxes, probes",

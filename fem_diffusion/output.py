@@ -208,13 +208,20 @@ class Output:
         self._write(lambda: self._write_outcome(outcome, wall))
         if self._root:
             print(self.certificate.summary)
-        if self._series.count > self._drawn_from:
-            self._write(self._draw)
+        if self._root:
+            self._draw()
 
     def _draw(self) -> None:
+        """The picture and the report. The results are complete without: what fails here is no failure of the run."""
+        from . import report
         from .picture import summary_of
 
-        summary_of(Results(self.folder), self._drawn_from)
+        try:
+            if self._series.count > self._drawn_from:
+                summary_of(Results(self.folder), self._drawn_from)
+            report.write(self.folder)
+        except Exception as error:
+            print(f"warning: no picture, or no report: {type(error).__name__}: {error}", file=sys.stderr)
 
     def close(self, outcome: str) -> None:
         """Write provenance.json, and close the log: for a run that is to stop at once, and goes on later."""

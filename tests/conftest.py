@@ -7,9 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from mpi4py import MPI
+
+if TYPE_CHECKING:
+    from browser import Browser
 
 COMM = MPI.COMM_WORLD
 
@@ -66,3 +70,15 @@ def folder() -> Iterator[Path]:
     COMM.barrier()
     if COMM.rank == 0:
         shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """For tests that are marked serial."""
+    if shutil.which("chromedriver") is None:
+        pytest.skip("there is no chromedriver")
+    from browser import Browser
+
+    found = Browser()
+    yield found
+    found.driver.quit()

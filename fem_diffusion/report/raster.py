@@ -1,0 +1,129 @@
+"""Fields as pictures, many of one shape: which triangle each pixel shows is found once, then a picture is a weighted sum."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from ..paraview import Array, Ints
+from ..picture.page import COLORS
+from ..picture.shape import EMPTY, Shape
+
+_PALETTE = np.round(255 * COLORS(np.linspace(0, 1, 256))[:, :3])
+_FINER = 3  # lines are drawn larger by this, and then shrunk
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of the plane and its pixels: from `low` on, so many pixels in a unit of length."""
+
+    low: Array
+    high: Array
+    scale: float
+
+    @classmethod
+    def around(cls, corners: Array, width: int) -> Window:
+        """All of the corners, (n, 2), on so many pixels from left to right."""
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        return cls(low, high, (width - 1) / (high[0] - low[0]))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        width, height = np.round(self.scale * (self.high - self.low)).astype(int) + 1
+        return int(width), int(height)
+
+    def place(self, at: Array) -> Array:
+        """Pixels from the left and from the top of places (..., 2)."""
+        return np.stack([at[..., 0] - self.low[0], self.high[1] - at[..., 1]], axis=-1) * self.scale
+
+
+class Raster:
+    """The pixels of a shape in a window.
+
+    pixels:   (p,) which pixels show something, row by row from the top
+    rows:     (p, 3) points of the mesh at the corners of the triangle that a pixel shows
+    weights:  (p, 3) what each counts
+    light:    (p,) brightness
+    """
+
+    def __init__(self, shape: Shape, window: Window) -> None:
+        self._size = width, height = window.size
+        corners = window.place(shape.corners).reshape(-1, 3, 2)
+
+        # each triangle with each pixel of the rectangle around it
+        first = np.floor(corners.min(axis=1)).astype(np.int64)
+        extent = np.ceil(corners.max(axis=1)).astype(np.int64) - first + 1
+        count = extent.prod(axis=1)
+        triangle = np.repeat(np.arange(len(corners)), count)
+        place = np.arange(len(triangle)) - np.repeat(np.cumsum(count) - count, count)
+        p = first[triangle] + np.stack([place % extent[triangle, 0], place // extent[triangle, 0]], axis=1)
+        a, b, c = (corners[triangle, k] for k in range(3))
+        with np.errstate(divide="ignore", invalid="ignore"):  # a triangle without area shows nowhere
+            weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], axis=1) / _cross(b - a, c - a)[:, None]
+        inside = np.flatnonzero((weights > -1e-6).all(axis=1) & (p >= 0).all(axis=1) & (p < [width, height]).all(axis=1))
+
+        # painted in order, as a painter does: of equal pixels the last one counts
+        shown = np.full(width * height, -1)
+        shown[p[inside, 1] * width + p[inside, 0]] = inside
+        self.pixels = np.flatnonzero(shown >= 0)
+        seen = shown[self.pixels]
+        self.rows = shape.rows.reshape(-1, 3)[triangle[seen]]
+        self.weights = weights[seen]
+        self.light = shape.light[3 * triangle[seen]]
+
+    def at_pixels(self, values: Array) -> Array:
+        """A field at `pixels` from its nodal values."""
+        return np.sum(values[self.rows] * self.weights, axis=1)
+
+    def picture(self, at_pixels: Array, low: float, high: float) -> str:
+        """A field in colours from `low` to `high`, as a data URL; where it is nan, grey."""
+        blank = np.isnan(at_pixels)
+        place = np.clip(np.where(blank, 0.0, (at_pixels - low) / (high - low)) * 255, 0, 255).astype(np.uint8)
+        colors = np.where(blank[:, None], 255 * EMPTY, _PALETTE[place]) * self.light[:, None]
+        image = np.zeros((self._size[0] * self._size[1], 4), dtype=np.uint8)
+        image[self.pixels, :3] = colors
+        image[self.pixels, 3] = 255
+        return _data_url(Image.fromarray(image.reshape(self._size[1], self._size[0], 4)), "webp", quality=82, method=1)
+
+
+def lines(ends: Array, window: Window, width: float) -> str:
+    """Lines (n, 2, 2), so many pixels wide, black on nothing, as a data URL."""
+    image, draw = _paper("L", window)
+    for line in _finely(ends, window).reshape(-1, 4).tolist():
+        draw.line(line, fill=255, width=round(_FINER * width))
+    opacity = image.reduce(_FINER)
+    return _data_url(Image.merge("LA", (Image.new("L", opacity.size), opacity)), "png", optimize=True)
+
+
+def polygons(corners: Array, light: Array, window: Window) -> str:
+    """Polygons (n, k, 2) with their edges, painted in their order in grey of some brightness, as a data URL."""
+    image, draw = _paper("LA", window)
+    places: list[list[list[int]]] = _finely(corners, window).tolist()  # type: ignore[assignment]
+    for polygon, grey in zip(places, light, strict=True):
+        draw.polygon([(x, y) for x, y in polygon], fill=(int(255 * grey), 255), outline=(70, 255))
+    return _data_url(image.reduce(_FINER), "png", optimize=True)
+
+
+def _paper(mode: str, window: Window) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    width, height = window.size
+    image = Image.new(mode, (_FINER * width, _FINER * height))
+    return image, ImageDraw.Draw(image)
+
+
+def _finely(at: Array, window: Window) -> Ints:
+    return np.round(_FINER * (window.place(at) + 0.5)).astype(np.int64)
+
+
+def _cross(u: Array, v: Array) -> Array:
+    return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
+
+
+def _data_url(image: Image.Image, kind: str, **options: Any) -> str:
+    file = io.BytesIO()
+    image.save(file, format=kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
