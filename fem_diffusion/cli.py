@@ -1,4 +1,4 @@
-"""The command line: fem-diffusion check | run | sweep | impedance | thermo PROBLEM.toml, report DIR."""
+"""The command line: fem-diffusion check | run | sweep | impedance | thermo PROBLEM.toml, and report | view | movie DIR."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ INTERRUPTED = 130
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="the problem")]
+ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="the results folder of a run, which may still go on")]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help='replace one value, for example --set time.end="10 s"')
 ]
@@ -247,6 +248,42 @@ def thermo(
             names = system.model.names
             _print_table(f"{problem}: {', '.join(names)} at the mean initial composition", _by_rows(numbers, names))
             _say(f"picture: {picture}" if picture else "no picture: there is one for one or two independent species")
+
+    _guarded(work)
+
+
+@app.command()
+def view(results: ResultsFolder) -> None:
+    """Write a ParaView state of a run, view.py in its folder, and start ParaView if it is here."""
+
+    def work() -> None:
+        from .view import start_paraview, write_state
+
+        def show() -> str:
+            path, new = write_state(results)
+            kept = "" if new else " was there already and stays as it is: remove it to have a new one"
+            return f"{path}{kept}" if start_paraview(path) else f"{path}{kept}\nopen it with: paraview --script={path}"
+
+        _say(on_root(MPI.COMM_WORLD, show))
+
+    _guarded(work)
+
+
+@app.command()
+def movie(
+    results: ResultsFolder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help=".mp4 or .gif (default: movie.mp4 in the folder)")
+    ] = None,
+    field: Annotated[str | None, typer.Option(metavar="NAME", help="one field, for example mu_A (default: the species, and phi)")] = None,
+    fps: Annotated[float | None, typer.Option(metavar="N", help="output times per second (default: 8 s for all, from 2 to 25)")] = None,
+) -> None:
+    """Draw the fields of a run over time."""
+
+    def work() -> None:
+        from .movie import make_movie
+
+        _say(str(on_root(MPI.COMM_WORLD, lambda: make_movie(results, output, field, fps))))
 
     _guarded(work)
 
