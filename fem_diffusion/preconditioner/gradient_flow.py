@@ -117,6 +117,9 @@ class OnLattice(_OfShell):
 
     def apply(self, preconditioner: PETSc.PC, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """y = P^-1 x, as PETSc asks."""
+        if self._operators.n == 1:
+            self._lattice.apply(self._inverses[0], x, y)
+            return
         right, left = self._vectors
         r = combined(self._inverse, x.array_r.reshape(-1, self._operators.n))
         z = np.empty_like(r)
