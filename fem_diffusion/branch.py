@@ -23,11 +23,14 @@ from .pointwise import LocalDensity, LocalMobility, eigenvalues
 from .problem import Problem
 from .vertexwise import implicit_part
 
+CLEAR = 0.05  # an eigenvalue, of about one for most waves, that is found well enough to be positive
+
 
 class Branch:
     """Judges the step that the formulation's u, dt and weights hold.
 
-    lowest_eigenvalue: of the step's Jacobian, preconditioned; for problems that are too large for factors, else None
+    lowest_eigenvalue: of the step's Jacobian, preconditioned, found from above; None where there is no such number
+    may_factor:        whether factors may decide where that leaves doubts
     """
 
     def __init__(
@@ -37,8 +40,9 @@ class Branch:
         conditions: Conditions,
         density: LocalDensity,
         lowest_eigenvalue: Callable[[], float] | None,
+        may_factor: bool,
     ) -> None:
-        self._lowest_eigenvalue = lowest_eigenvalue
+        self._lowest_eigenvalue, self._may_factor = lowest_eigenvalue, may_factor
         self._formulation, self._conditions, self._density = formulation, conditions, density
         self._mobility = LocalMobility(problem.transport, problem.composition())
 
@@ -60,9 +64,14 @@ class Branch:
         return dt * mobility * lowest**2 / (4 * kappa) > 0.9
 
     def is_minimum(self) -> bool:
-        """Whether the second variation has exactly as many negative eigenvalues as there are free mu."""
+        """Whether the second variation has exactly as many negative eigenvalues as there are free mu.
+
+        Eliminating them leaves the step's Jacobian, whose eigenvalues are then positive.
+        """
         if self._lowest_eigenvalue is not None:
-            return self._lowest_eigenvalue() > 0
+            lowest = self._lowest_eigenvalue()
+            if lowest <= 0 or lowest > CLEAR or not self._may_factor:
+                return lowest > 0
         formulation, (form, matrix) = self._formulation, self._second_variation
         matrix.zeroEntries()
         fem_petsc.assemble_matrix(matrix, form, self._conditions.fixed, 1.0)

@@ -157,11 +157,12 @@ class System:
         formulation = self.formulation
         if not isinstance(formulation, ConcentrationPotential) or not self.model.mobility.symmetric or self.model.charged:
             return None
-        linear = self.linear
+        linear, operators = self.linear, self.operators
         lowest_eigenvalue = None
-        if isinstance(linear, GradientFlow) and is_large(self.unknowns, self.geometry.dimension):
+        if isinstance(linear, GradientFlow) and isinstance(operators, EliminatedOperators) and not operators.is_small:
             lowest_eigenvalue = linear.lowest_eigenvalue
-        return Branch(self.problem, formulation, self.conditions, self.local_density, lowest_eigenvalue)
+        may_factor = not is_large(self.unknowns, self.geometry.dimension)
+        return Branch(self.problem, formulation, self.conditions, self.local_density, lowest_eigenvalue, may_factor)
 
     @property
     def _watched(self) -> slice:

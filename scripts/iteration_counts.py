@@ -88,7 +88,8 @@ def main() -> None:
     cells = [int(n) for n in given[1:]] or SIDES[dimension]
     PETSc.Options().insertString(" ".join(options))
     choice.LARGEST_DIRECT = dict.fromkeys((1, 2, 3), 0.0)
-    gradient_flow.MANY = np.inf
+    for kind in (gradient_flow.OnLattice, gradient_flow.Factorised):
+        kind.many = np.inf
     table: dict[tuple[str, str], list[str]] = {}
     memory: dict[str, str] = {}
     for n in cells:

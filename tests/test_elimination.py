@@ -239,6 +239,7 @@ def test_linear_systems_are_solved(name: str, kind: type[Factorised] | type[Fact
 def test_saddles_are_told_from_minima_without_factors(scheme: str, critical: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """The uniform state of a double well is a minimum of the step's functional up to dt omega_max = a_0 (2 for the average over the step)."""
     monkeypatch.setattr("fem_diffusion.system.is_large", lambda unknowns, dimension: True)
+    monkeypatch.setattr("fem_diffusion.elimination.SMALL", 0)
     problem = binary([DoubleWell(rho=5.0), Gradient(kappa=2e-3)], Constant(value=2.0), {"size": 1.0, "cells": 24}, scheme=scheme)
     system = System(problem.model_copy(update={"species": (Species(name="A", initial=0.5),)}))
     system.initialise()
