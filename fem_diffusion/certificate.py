@@ -105,7 +105,8 @@ class _Numbers:
     masses: np.ndarray
     sizes: np.ndarray
     sources: np.ndarray
-    ions: float
+    charge: float
+    fixed_charge: float
     work: np.ndarray
     lowest: np.ndarray
     unclosed: float
@@ -205,7 +206,8 @@ class Certificate:
             masses=sums[:n],
             sizes=sums[n : 2 * n],
             sources=self._mean_sources(step),
-            ions=system.charge() - self._fixed_charge() if self._charged else 0.0,
+            charge=system.charge(),
+            fixed_charge=self._fixed_charge(),
             work=sums[2 * n : -1],
             lowest=extremes[:-1],
             unclosed=-float(extremes[-1]),
@@ -251,7 +253,7 @@ class Certificate:
         return {names.index(name): compile_form(source(at) * formulation.lumped) for name, source in formulation.model.source.items()}
 
     def _fixed_charge(self) -> float:
-        """int rho_f dx where it varies in time: what does not is no change."""
+        """int rho_f dx where it varies in time; what does not is no change, and counts as none."""
         return self._system.fixed_charge() if self._charge_varies else 0.0
 
     @cached_property
@@ -273,7 +275,7 @@ class Certificate:
             ions = float(np.abs(self._charges) @ new.sizes[: system.n])
             of_boundaries = list(step.charges.values())
             tolerance = self._round_off * (ions + float(np.abs(of_boundaries).sum())) + self._error * ions
-            yield _Finding("gauss", abs(system.charge() + sum(of_boundaries)), tolerance, partial(self._imbalance_of, -1))
+            yield _Finding("gauss", abs(new.charge + sum(of_boundaries)), tolerance, partial(self._imbalance_of, -1))
 
     def _of_change(self, step: Step, old: _Numbers, new: _Numbers) -> Iterator[_Finding]:
         system = self._system
@@ -290,7 +292,7 @@ class Certificate:
             yield _Finding(f"mass_{name}", abs(changed[i] - gained[i]), tolerances[i], partial(self._imbalance_of, i))
         if self._charged:
             z = self._charges
-            of_ions = 0.0 if at_rest else new.ions - old.ions
+            of_ions = 0.0 if at_rest else new.charge - new.fixed_charge - (old.charge - old.fixed_charge)
             tolerance = float(np.abs(z) @ tolerances[: system.n])
             yield _Finding(
                 "charge", abs(of_ions - z @ gained[: system.n]), tolerance, lambda: np.abs(self._imbalances()[:, : system.n] @ z)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 USED_UP = 1e-12  # a fraction below it where something takes more
 
 Cause = Literal["no convergence", "linear", "no value", "negative", "unstable", "error", "energy", "saddle"]
+CAUSES: dict[int, Cause] = {-1: "no value", -3: "linear", -4: "no value"}  # by PETSc's reason
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,7 @@ def history(residuals: Sequence[float]) -> str:
 
 def cause(unsolved: NotConverged) -> Cause:
     """Why Newton's method failed."""
-    if unsolved.linear:
-        return "linear"
-    undefined = bool(unsolved.residuals) and not math.isfinite(unsolved.residuals[-1])
-    return "no value" if undefined else "no convergence"
+    return CAUSES.get(unsolved.reason, "no convergence")
 
 
 def advice(system: System, cause: Cause) -> str:

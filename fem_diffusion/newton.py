@@ -60,12 +60,12 @@ NOTHING = Converged(0, 0)
 class NotConverged(Exception):
     """Newton's method found no solution, with so many iterations; the unknowns hold a rejected iterate.
 
-    residuals: the largest field's norm in each of the last iterations; linear: whether it was a linear system that could not be solved
+    residuals: the largest field's norm in each of the last iterations; reason: PETSc's, 0 where it is another
     """
 
-    def __init__(self, message: str, spent: Converged = NOTHING, residuals: Sequence[float] = (), linear: bool = False) -> None:
+    def __init__(self, message: str, spent: Converged = NOTHING, residuals: Sequence[float] = (), reason: int = 0) -> None:
         super().__init__(message)
-        self.spent, self.residuals, self.linear = spent, tuple(residuals[-SHOWN:]), linear
+        self.spent, self.residuals, self.reason = spent, tuple(residuals[-SHOWN:]), reason
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class Newton:
         """
         self._limit, self._strict = self._limits if limited else None, strict
         self._keeps = self.linear.keeps and not strict
-        spent = NOTHING
+        spent, self._residuals = NOTHING, []
         while True:
             reason, taken = self._try(values)
             spent = spent + taken
@@ -262,8 +262,7 @@ class Newton:
                 return spent
             self._discard()  # a failed factorisation would fail every later solve
             if reason != PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE or not self.linear.renew():
-                linear = reason == PETSc.SNES.ConvergedReason.DIVERGED_LINEAR_SOLVE
-                raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent, self._residuals, linear)
+                raise NotConverged(REASONS.get(reason, f"PETSc reason {reason}"), spent, self._residuals, reason)
 
     def _try(self, values: np.ndarray) -> tuple[int, Converged]:
         """PETSc's reason to stop, and the iterations until then."""

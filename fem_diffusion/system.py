@@ -284,7 +284,7 @@ class System:
         try:
             return self.continuation.solve(step)
         except NotConverged as error:
-            raise NotConverged(f"{error}; {failure.worst_residual(self)}", error.spent, error.residuals, error.linear) from None
+            raise NotConverged(f"{error}; {failure.worst_residual(self)}", error.spent, error.residuals, error.reason) from None
 
     def defect(self, values: np.ndarray) -> float:
         """The largest root-mean-square residual of the unknowns (owned, flat), per volume; they are left in u."""

@@ -96,7 +96,7 @@ def test_run_that_fails_lists_what_is_there(case: Path) -> None:
     (case / "case.toml").write_text(IMPOSSIBLE)
     result = fem_diffusion(case, "run", "case.toml", "-o", "out")
     assert result.returncode == 3
-    listed = set(re.findall(r"[a-z]+(?:\.[a-z]+)+", result.stdout.split("out after", 1)[1]))
+    listed = {line.split()[0] for line in result.stdout.split("out after", 1)[1].splitlines()[1:]}
     assert listed == {path.name for path in (case / "out").iterdir()}
 
 
@@ -224,6 +224,13 @@ def test_step_that_fails_for_good(ranks: int, case: Path) -> None:
     said = re.search(r"no step from t = (\S+) succeeded, down to dt = \S+: ", message)
     assert said is not None and float(said[1]) == pytest.approx(0.2e-9, rel=0.05), "0.4 +- 0.02 by the noise"
     assert "of Ag at (4e-08)" in message, f"which field, where, in metres: {message}"
+    assert re.search(r"where Ag = \S+, rest = \S+ \(rank \d\)\. A component has run out", message), "its value, the rank, and what to try"
+    assert "residuals" not in message
+    tries = json.loads((case / "out/provenance.json").read_text())["last_rejections"]
+    assert len(tries) == 10 and all(re.search(r" \[residuals( \d\.\de[-+]\d\d){2,8}\]$", reason) for reason in tries)
+    assert [line for line in (case / "out/run.log").read_text().splitlines() if line.startswith("rejected: ")] == [
+        f"rejected: {t}" for t in tries
+    ]
     assert json.loads((case / "out/provenance.json").read_text())["outcome"].startswith("failed: no step from t = ")
     assert (case / "out/summary.png").exists() and (case / "out/fields.vtkhdf").exists()
 
