@@ -27,22 +27,29 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--every-case", action="store_true", help="on three and more ranks too, all parameters of every test")
+    parser.addoption("--every-case", action="store_true", help="on several ranks too, all parameters of every test")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if COMM.size > 1:
         items[:] = [item for item in items if item.get_closest_marker("serial") is None]
-    if COMM.size > 2 and not config.getoption("--every-case"):
-        items[:] = _first_and_last(items)
+    if COMM.size > 1 and not config.getoption("--every-case"):
+        items[:] = _outermost(items, cases=2 if COMM.size == 2 else 1)
 
 
-def _first_and_last(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Every test with its first and last parameters: the others run on one and two ranks, where they take half of the time."""
-    cases: dict[tuple[str, str], list[pytest.Item]] = {}
+def _outermost(items: list[pytest.Item], cases: int) -> list[pytest.Item]:
+    """Every test with its first parameters, or its first and last: all run on one rank, and would take most of the time on the others."""
+    of_test: dict[tuple[str, str], list[pytest.Item]] = {}
     for item in items:
-        cases.setdefault((str(item.path), getattr(item, "originalname", item.name)), []).append(item)
-    return [item for of_one in cases.values() for item in dict.fromkeys((of_one[0], of_one[-1]))]
+        of_test.setdefault((str(item.path), getattr(item, "originalname", item.name)), []).append(item)
+    return [item for of_one in of_test.values() for item in dict.fromkeys((of_one[0], of_one[-1])[:cases])]
+
+
+@pytest.fixture(autouse=True)
+def without_drawings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs draw no picture and write no report, which would take longer than most of them, but for tests that are marked with `draws`."""
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr(Output, "_draw", lambda output: None)
 
 
 @pytest.hookimpl(wrapper=True)

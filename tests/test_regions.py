@@ -250,6 +250,7 @@ def test_surface_charge_inside(folder: Path, dimension: int) -> None:
 
 
 @pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.draws
 def test_results_with_a_dielectric(folder: Path, dimension: int) -> None:
     """A run writes its files; what goes uphill does so in matter alone, and the picture and ParaView leave the dielectric blank."""
     parts = [0, 0.3, 1.0], ["slab", "electrolyte"], ["left", "face", "right"]
