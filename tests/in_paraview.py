@@ -44,6 +44,9 @@ def state(folder):
             "cells": information.GetNumberOfCells(),
             "bounds": information.GetBounds(),
         }
+        if name.startswith("where") and name.endswith("uphill") and sources[name]["cells"]:
+            whole = servermanager.Fetch(simple.IntegrateVariables(Input=source))
+            sources[name]["measure"] = whole.GetCellData().GetArray("Area" if names["DIMENSION"] == 2 else "Volume").GetValue(0)
     found = {
         "seeds_at_first": seeds_at_first,
         "sources": sources,

@@ -98,6 +98,8 @@ def test_mp4_has_each_time_and_the_colours_of_the_field(flat: Path, tmp_path: Pa
             wanted = COLORS((c - 0.05) / 0.4)[:3]  # between 0.05 and 0.45, the extremes of the start and of all times
             assert picture[picture.shape[0] // 2, round(place * picture.shape[1])] == pytest.approx(wanted, abs=0.03)
     assert np.abs(first - last).max() > 0.2
+    above = [frame[: height - first.shape[0] - 25, : width // 2].min(axis=2) < 0.5 for frame in (shown[0], shown[-1])]
+    assert above[0].any() and above[1].any() and not np.array_equal(*above)  # t = 0 s, t = 10 s
     # at the start H2 is 0.05 + 0.4 x: half way up the colours is half way along
     assert first[first.shape[0] // 2, first.shape[1] // 2] == pytest.approx(COLORS(0.5)[:3], abs=0.03)
 
