@@ -440,7 +440,7 @@ def _number(value: Any) -> str:
 _CONTENTS = {
     "report.html": "the equations, the fields and the curves on a page: open it in a browser",
     "summary.png": "what happened, as one picture",
-    "fields.vtkhdf": "c, mu and fluxes over time: open in ParaView (5.13 or later), press Apply",
+    "fields.vtkhdf": "c, mu and fluxes over time: open in ParaView (5.13 or later), or with fem-diffusion view",
     "fields": "what fields.vtkhdf is a view of",
     "checkpoint": "the last state, and one before: --restart goes on from there",
     "history.csv": "one row per step: energy, masses, bounds, fluxes, probes",

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 
 from .errors import InputError
 
+OWN_SCREENS = {"vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow", "vtkWin32OpenGLRenderWindow", "vtkCocoaRenderWindow"}
+"""VTK's classes that need no X, where it has been built with them."""
+
 
 @contextmanager
 def screen() -> Iterator[None]:
@@ -21,10 +24,9 @@ def screen() -> Iterator[None]:
         with virtual_screen():
             yield
         return
-    from vtkmodules import vtkRenderingOpenGL2 as vtk_drawing
+    from vtkmodules import vtkRenderingOpenGL2
 
-    own = {"vtkEGLRenderWindow", "vtkOSOpenGLRenderWindow", "vtkWin32OpenGLRenderWindow", "vtkCocoaRenderWindow"}
-    if not (os.environ.get("DISPLAY") or own & set(dir(vtk_drawing))):
+    if not (os.environ.get("DISPLAY") or OWN_SCREENS & set(dir(vtkRenderingOpenGL2))):
         raise InputError("there is no screen to draw the movie on, nor a virtual one: install Xvfb (Debian: apt install xvfb)")
     yield
 

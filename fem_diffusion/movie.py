@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -66,6 +67,7 @@ def make_movie(folder: Path, path: Path | None = None, field: str | None = None,
     try:
         write(path, draw(results, shown), rate)
     except OSError as error:
+        path.unlink(missing_ok=True)  # what there is of it
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
     return path
 
@@ -221,6 +223,7 @@ def _write_mp4(path: Path, frames: Iterator[Frame], fps: float) -> None:
     height, width = first.shape[:2]
     command = ["ffmpeg", "-v", "error", "-n", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
     command += ["-c:v", "libx264", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart", str(path)]
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python has it: PETSc would end the program if ffmpeg ends early
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:
         assert ffmpeg.stdin is not None and ffmpeg.stderr is not None
         try:

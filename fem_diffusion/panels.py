@@ -8,14 +8,12 @@ from typing import Self
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 
 from .errors import InputError, did_you_mean
+from .paraview import Array
 from .picture.numbers import common_range, in_unit, prefixed
 from .picture.shape import TO_VIEWER
 from .results import Results
-
-Array = npt.NDArray[np.float64]
 
 MOST_SPECIES = 3
 MOST_UNITS = 1e4
@@ -151,7 +149,8 @@ def _extremes(series: Iterable[Array]) -> tuple[float, float]:
     """Of all times and all values but nan."""
     ends = [np.array([np.nanmin(one, initial=np.inf), np.nanmax(one, initial=-np.inf)]) for one in series]
     norm = common_range([one[np.isfinite(one)] for one in ends])
-    return float(norm.vmin), float(norm.vmax)
+    low, high = norm.inverse(np.array([0.0, 1.0]))
+    return float(low), float(high)
 
 
 def _need_times(results: Results) -> None:

@@ -25,6 +25,7 @@ INK, EMPTY, UPHILL = "#22252b", "#dbdbdb", "#d1491f"
 # --- what is drawn
 
 STREAMLINES = 50
+WINDOW = 1600, 900
 AXES = [f"{name} ({LENGTH_UNIT})" if LENGTH_UNIT else name for name in "xyz"]
 
 
@@ -95,9 +96,18 @@ def draw_flux(view, panel):
     display = simple.Show(lines, view)
     paint(display, [1.0, 1.0, 1.0])
     display.LineWidth = 1.0
+    flowing = simple.Threshold(
+        registrationName=f"where {panel['flux']} is not zero",
+        Input=lines,
+        Scalars=("POINTS", panel["flux"]),
+        ComponentMode="Selected",
+        SelectedComponent="Magnitude",
+        ThresholdMethod="Above Upper Threshold",
+        UpperThreshold=1e-12 * panel["fastest"],
+    )
     arrows = simple.Glyph(
         registrationName=f"directions of {panel['flux']}",
-        Input=lines,
+        Input=flowing,
         GlyphType="Cone",
         OrientationArray=("POINTS", panel["flux"]),
         ScaleArray=("POINTS", "No scale array"),
@@ -151,7 +161,7 @@ def draw_uphill(view, panel):
         display.LineWidth = 2.5
     display = simple.Show(region, view)
     paint(display, rgb(UPHILL))
-    display.Opacity = 0.12 if DIMENSION == 2 else 0.5
+    display.Opacity = 0.12 if DIMENSION == 2 else 0.25
 
 
 def draw_map(cell, panel):
@@ -231,18 +241,21 @@ def draw_charts(panels):
     ]
     flows = [(fluxes, f"{panel['flux']}_X", panel["flux"], color[panel["field"]]) for panel in species]
     views.append(draw_curves(cells[1], "flux", None, flows))
-    for cell, panel in zip(cells[2:], potential):
+    for cell, panel in zip(cells[2:], potential, strict=True):
         curve = (mesh, panel["field"], panel["field"], color[panel["field"]])
         views.append(draw_curves(cell, panel["label"], (panel["low"], panel["high"]), [curve]))
+    layout.SetSize(*WINDOW)
     return views
 
 
 def draw_maps(panels):
     """A map for each field, with one camera; returns the views."""
     rows = -(-len(panels) // COLUMNS)
-    cells = [cell for row in parts(layout, 0, rows, beside=False) for cell in parts(layout, row, COLUMNS, beside=True)]
-    views = [draw_map(cell, panel) for cell, panel in zip(cells, panels)]
-    layout.SetSize(1600, 900)
+    cells = []
+    for k, row in enumerate(parts(layout, 0, rows, beside=False)):
+        cells += parts(layout, row, min(COLUMNS, len(panels) - k * COLUMNS), beside=True)
+    views = [draw_map(cell, panel) for cell, panel in zip(cells, panels, strict=True)]
+    layout.SetSize(*WINDOW)
     for k, view in enumerate(views):
         look(view)
         if k:
@@ -255,24 +268,25 @@ mesh = fields
 if LENGTH != 1.0:
     mesh = simple.Transform(registrationName=f"in {LENGTH_UNIT}", Input=fields, TransformAllInputVectors=0)
     mesh.Transform.Scale = 3 * [1 / LENGTH]
-# the time of the animation: the reader of ParaView 5.13 says that of the step before
-time = simple.AnnotateTimeFilter(
-    registrationName="time", Input=simple.Line(registrationName="any"), Format=f"t = {{time:.4g}} {TIME_UNIT}", Scale=1 / TIME
-)
 fluxes = simple.CellDatatoPointData(registrationName="fluxes at the vertices", Input=mesh)
-
-# the seeds stay where they are at the first time
-seeds = simple.MaskPoints(
-    registrationName="seeds",
-    Input=simple.ForceTime(registrationName="first time", Input=mesh, ForcedTime=fields.TimestepValues[0]),
-    RandomSampling=1,
-    RandomSamplingMode=f"Uniform Spatial Distribution ({'Volume' if DIMENSION == 3 else 'Surface'} Sampling)",
-    MaximumNumberofPoints=STREAMLINES,
-)
 
 scene = simple.GetAnimationScene()
 scene.UpdateAnimationUsingDataTimeSteps()
 scene.GoToLast()
+
+if DIMENSION > 1:
+    # the time of the animation: the reader of ParaView 5.13 says that of the step before
+    time = simple.AnnotateTimeFilter(
+        registrationName="time", Input=simple.Line(registrationName="any"), Format=f"t = {{time:.4g}} {TIME_UNIT}", Scale=1 / TIME
+    )
+    # the seeds stay where they are at the first time
+    seeds = simple.MaskPoints(
+        registrationName="seeds",
+        Input=simple.ForceTime(registrationName="first time", Input=mesh, ForcedTime=fields.TimestepValues[0]),
+        RandomSampling=1,
+        RandomSamplingMode=f"Uniform Spatial Distribution ({'Volume' if DIMENSION == 3 else 'Surface'} Sampling)",
+        MaximumNumberofPoints=STREAMLINES,
+    )
 
 layout = simple.CreateLayout("fem_diffusion")
 views = draw_charts(PANELS) if DIMENSION == 1 else draw_maps(PANELS)

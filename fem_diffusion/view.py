@@ -46,7 +46,8 @@ def write_state(folder: Path) -> tuple[Path, bool]:
 def state(results: Results) -> str:
     """The script for the fields of a run: paraview_state.py with the numbers of this run."""
     template = resources.files(__package__).joinpath("paraview_state.py").read_text()
-    (length, of_length), clock, shown = length_unit(results), Clock.of(results), panels(results)
+    shown = panels(results)
+    (length, of_length), clock = length_unit(results), Clock.of(results)
     span, seen = np.ptp(results.points, axis=0) / length, extent_seen(results) / length
     settings = {
         "DIMENSION": results.dimension,

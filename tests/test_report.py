@@ -29,7 +29,7 @@ from fem_diffusion.report.typeset import typeset
 from fem_diffusion.results import Results
 from fem_diffusion.run import run
 
-pytestmark = pytest.mark.serial
+pytestmark = [pytest.mark.serial, pytest.mark.draws]
 
 PLATE = """
 title = "Copper & silver"
