@@ -77,6 +77,8 @@ class Problem(Record):
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path} is not valid TOML: {error}") from None
+        except RecursionError:
+            raise InputError(f"{path} is not a problem: its tables or lists lie too deep within each other") from None
         for key, value in (changes or {}).items():
             _set(table, key, value)
         _reject_unknown_tables(table)
@@ -402,7 +404,7 @@ def _set(table: dict[str, Any], key: str, value: str) -> None:
             raise InputError(f"--set {key}: '{part}' is not a table")
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         parsed = value
     entry[_position(key, last, entry) if isinstance(entry, list) else last] = parsed
 
