@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 # What a message may have, so that it fits on a screen: lines, letters of one, letters of all.
 MOST_LINES, LONGEST_LINE, LONGEST = 16, 500, 1500
 
@@ -34,7 +33,9 @@ class OutputError(Exception):
 
 def _fitted(message: str) -> str:
     """On a screen: long lines without their middle, the first lines alone, unprintable letters by their code."""
-    printable = "".join(letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in message)
+    printable = "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode() for letter in message
+    )
     half = LONGEST_LINE // 2 - 3
     lines = [line if len(line) <= LONGEST_LINE else f"{line[:half]} ... {line[-half:]}" for line in printable.split("\n")]
     shown = lines[:MOST_LINES]

@@ -74,10 +74,63 @@ NUMBERS = [0, -1, 1, 2, 0.5, 10**30, -(10**30), 1e300, -1e300, 1e-300, math.nan,
 TEXTS = [
     *("", " ", "\n", "nan", "inf", "-inf", "1e999", "1e999 m", "1e-999 m", "25 mV", "3 kg", "1 parsec", "1 m/m", "5 %", "1e400 mol/l"),
     *("0", "1", "x", "t", "noise", "1/0", "x/0", "log(-1)", "9**9**9**9", "9**9**9 m", "x.__class__", "lambda: x", "1 " * 400, "(" * 500),
-    *("1 degC", "1 m**1e9", "1 m**9**9**9", "1 (m", "1 [m]", "1 m;s", "1 __class__", "1 m^-", "1 m^999999999", "1 1/0", "1 s s s s s s", "1 €"),
-    *("ü", "名", "\u202e", "a\u0301", "\x1b[31m", "\x00", "\ufeff", "µ", "x" * 10_000, "x+" * 5000 + "x", "%s", "{0}", "{}", "..", "/", "~"),
-    *("x**1000", "x**1000000", "x**2147483647", "exp(x)**99", "min(" + "x, " * 2000 + "x)", "sin(" * 90 + "x" + ")" * 90, "x < 1 and " * 800 + "x < 1"),
-    *("/dev/zero", "os.path", "sys.exit", "builtins.open", "a..b", ".a", "a.", "a.b.c.d", "left", "x < 0.5", "balance", "rest", "Ideal", "A-B"),
+    *(
+        "1 degC",
+        "1 m**1e9",
+        "1 m**9**9**9",
+        "1 (m",
+        "1 [m]",
+        "1 m;s",
+        "1 __class__",
+        "1 m^-",
+        "1 m^999999999",
+        "1 1/0",
+        "1 s s s s s s",
+        "1 €",
+    ),
+    *(
+        "ü",
+        "名",
+        "\u202e",
+        "a\u0301",
+        "\x1b[31m",
+        "\x00",
+        "\ufeff",
+        "µ",
+        "x" * 10_000,
+        "x+" * 5000 + "x",
+        "%s",
+        "{0}",
+        "{}",
+        "..",
+        "/",
+        "~",
+    ),
+    *(
+        "x**1000",
+        "x**1000000",
+        "x**2147483647",
+        "exp(x)**99",
+        "min(" + "x, " * 2000 + "x)",
+        "sin(" * 90 + "x" + ")" * 90,
+        "x < 1 and " * 800 + "x < 1",
+    ),
+    *(
+        "/dev/zero",
+        "os.path",
+        "sys.exit",
+        "builtins.open",
+        "a..b",
+        ".a",
+        "a.",
+        "a.b.c.d",
+        "left",
+        "x < 0.5",
+        "balance",
+        "rest",
+        "Ideal",
+        "A-B",
+    ),
 ]
 OTHERS: list[Any] = [
     *(True, False, [], {}, [[]], [{}], [1, "a", [2]], {"": 1}, {"a": {"b": {"c": {}}}}, [True], {"kind": "Ideal"}, {"ä ö": [1]}),
@@ -93,7 +146,28 @@ def _nested(depth: int, listed: bool) -> Any:
 
 
 OTHERS += [_nested(60, True), _nested(60, False)]
-RAW = ["[", "]]", "[[x]]", "=", "\n", '"""', "'", "\x00", "#", ".", ",", "{", "}", "a = 1\n", "[mesh]\n", "\\", "\ud7ff", "\t", "[" * 3000, "a." * 3000]
+RAW = [
+    "[",
+    "]]",
+    "[[x]]",
+    "=",
+    "\n",
+    '"""',
+    "'",
+    "\x00",
+    "#",
+    ".",
+    ",",
+    "{",
+    "}",
+    "a = 1\n",
+    "[mesh]\n",
+    "\\",
+    "\ud7ff",
+    "\t",
+    "[" * 3000,
+    "a." * 3000,
+]
 
 
 @dataclass(frozen=True)
@@ -175,7 +249,9 @@ def _mutate(draw: st.DrawFn, table: dict[str, Any], changes: dict[str, str]) -> 
     path = draw(st.sampled_from(places))
     *_, key = path
     parent = _at(table, path[:-1])
-    match draw(st.sampled_from(["drop", "retype", "retype", "value", "rename", "misspell", "swap", "graft", "twice", "wrap", "unit", "set"])):
+    match draw(
+        st.sampled_from(["drop", "retype", "retype", "value", "rename", "misspell", "swap", "graft", "twice", "wrap", "unit", "set"])
+    ):
         case "drop":
             del parent[key]
         case "retype":
