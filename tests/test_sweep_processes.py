@@ -166,7 +166,9 @@ def test_page(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         assert [Path(unquote(link.removeprefix("file://"))).is_dir() for link in links] == [True] * 6
         widths = browser.execute_script("return Array.from(document.querySelectorAll('figure img')).map(image => image.naturalWidth)")
         assert widths == [320] * 6
-        assert browser.execute_script("return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length") == 0
+        assert (
+            browser.execute_script("return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length") == 0
+        )
         assert browser.get_log("browser") == []
     finally:
         browser.quit()

@@ -67,12 +67,22 @@ def _whole(source: Mesh, directory: Path, scale: float) -> Whole:
     if source.shape is not None:
         return made_periodic(gathered(_shape(source, MPI.COMM_SELF, scale)), source.periodic)
     path = (directory / str(source.file)).resolve()
-    if not path.is_file():
-        raise InputError(f"[mesh] file = '{source.file}': there is no file {path}")
+    _require_file(path, f"[mesh] file = '{source.file}'")
     whole = read_gmsh(path, source.parameters) if path.suffix in {".geo", ".msh"} else read_meshio(path)
     factor = (metres(source.unit) if source.unit else 1.0) / scale
     whole = replace(whole, x=factor * whole.x, lower=factor * whole.lower)
     return made_periodic(whole, source.periodic) if source.periodic else whole
+
+
+def _require_file(path: Path, where: str) -> None:
+    try:
+        if not path.exists():
+            raise InputError(f"{where}: there is no file {path}")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{where}: {path} is empty")
+    except (OSError, ValueError) as error:  # a folder, no permission, a name that no file can have
+        raise InputError(f"{where}: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _require_room(source: Mesh, comm: MPI.Comm) -> None:
