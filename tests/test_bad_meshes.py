@@ -226,7 +226,8 @@ def test_a_file_that_may_not_be_read(folder: Path) -> None:
     ("table", "says"),
     [
         ({"shape": "box", "size": 1, "cells": 10_000_000}, "makes 1e+21 vertices, whose mesh alone takes 1e+14 GB"),
-        ({"shape": "interval", "size": 1e-23, "cells": 6, "origin": -14}, "the 6 cells in x are too small beside the coordinates"),
+        ({"shape": "rectangle", "size": [1, 1e-17], "cells": 6}, "size: 1e-17 is too small for a mesh: give at least 1e-15"),
+        ({"shape": "interval", "size": 1e-11, "cells": 6, "origin": -14}, "the 6 cells in x are too small beside the coordinates"),
         ({"shape": "rectangle", "size": [1, 1e-10], "cells": 1000, "origin": [0, 1]}, "the 1000 cells in y are too small"),
     ],
 )

@@ -21,6 +21,7 @@ from .source import SIDES, Mesh, metres
 from .whole import Whole, distribute, gathered
 
 BYTES = 100  # of a vertex in a mesh of DOLFINx, with its coordinates (24) and the cells around it: at least
+SMALLEST = 1e-15  # side of a shape: DOLFINx takes less for zero
 _BOX_CELL = {
     "simplex": (dmesh.CellType.interval, dmesh.CellType.triangle, dmesh.CellType.tetrahedron),
     "tensor": (dmesh.CellType.interval, dmesh.CellType.quadrilateral, dmesh.CellType.hexahedron),
@@ -94,8 +95,8 @@ def _require_room(source: Mesh, comm: MPI.Comm) -> None:
     vertices = math.prod(float(cells) + 1 for cells in source.cells)
     if vertices * BYTES > memory:
         raise InputError(
-            f"[mesh] cells = {list(source.cells)} makes {vertices:.3g} vertices, whose mesh alone takes {vertices * BYTES / 1e9:.3g} GB, and there are "
-            f"{memory / 1e9:.3g} GB: give fewer cells"
+            f"[mesh] cells = {list(source.cells)} makes {vertices:.3g} vertices, whose mesh alone takes {vertices * BYTES / 1e9:.3g} GB, and "
+            f"there are {memory / 1e9:.3g} GB: give fewer cells"
         )
 
 
@@ -105,7 +106,9 @@ def _shape(source: Mesh, comm: MPI.Comm, scale: float) -> Geometry:
     dimension = len(source.size)
     lower = np.array(source.origin or [0.0] * dimension) / scale
     upper = lower + np.array(source.size) / scale
-    lost = ((upper - lower) / np.array(source.cells) <= 1e-12 * np.maximum(np.abs(lower), np.abs(upper))) | (upper <= lower)
+    if (upper - lower < SMALLEST).any():
+        raise InputError(f"[mesh] size: {(upper - lower).min() * scale:g} is too small for a mesh: give at least {SMALLEST * scale:g}")
+    lost = (upper - lower) / np.array(source.cells) <= 1e-12 * np.maximum(np.abs(lower), np.abs(upper))
     if lost.any():
         axis = int(np.argmax(lost))
         raise InputError(
