@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +17,11 @@ from mpi4py import MPI
 
 from fem_diffusion.diagnostics import Columns
 from fem_diffusion.errors import InputError
-from fem_diffusion.integrator import Integrator
+from fem_diffusion.integrator import Integrator, Step
 from fem_diffusion.parallel import on_root
 from fem_diffusion.problem import Problem
 from fem_diffusion.run import steps
+from fem_diffusion.signals import Stopped
 from fem_diffusion.sweep import Range, numbers, sweep
 from fem_diffusion.sweep.plan import Plan
 from fem_diffusion.sweep.solve import Sweep
@@ -322,6 +325,7 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     on_root(COMM, lambda: shutil.copytree(folder / "sweep/points/diffusivity=1", half))
     on_root(COMM, lambda: (half / "problem.resolved.toml").write_text(Problem.read(path, {"species.A.diffusivity": "3"}).resolved()))
     on_root(COMM, lambda: (half / "provenance.json").write_text('{"outcome": "interrupted"}'))
+    on_root(COMM, lambda: shutil.rmtree(half / "checkpoint"))
 
     solved.clear()
     COMM.barrier()
@@ -341,6 +345,30 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     on_root(COMM, lambda: (folder / "other").mkdir() or (folder / "other/file").write_text("x"))
     with pytest.raises(InputError, match="is there already and not empty"):
         sweep(path, over, folder / "other")
+
+
+def test_an_interrupted_point_goes_on_from_its_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal during the sixth step of the second point; then the same numbers as without it."""
+    path = written(folder, CLOSED.replace("initial = 0.3", 'initial = "0.3 + 0.1*cos(pi*x/2)"'))
+    over, row = [Range.parse("species.A.diffusivity=1,2")], Columns.row
+
+    def stop(columns: Columns, step: Step) -> dict[str, float]:
+        if step.number == 6 and (folder / "sweep/points/diffusivity=2").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return row(columns, step)
+
+    monkeypatch.setattr(Columns, "row", stop)
+    with pytest.raises(Stopped):
+        sweep(path, over, folder / "sweep")
+    monkeypatch.undo()
+    COMM.barrier()
+    assert [row["species.A.diffusivity"] for row in rows(folder / "sweep")] == ["1"]
+    assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "stopped by SIGTERM"
+    assert sweep(path, over, folder / "sweep") == []
+    assert float(rows(folder / "sweep")[1]["max_A"]) == alone(path, {"species.A.diffusivity": "2"}, "max_A")
+    with (folder / "sweep/points/diffusivity=2/history.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == [str(k) for k in range(11)]
+    assert "continued from step 6" in (folder / "sweep/points/diffusivity=2/run.log").read_text()
 
 
 # --- the command

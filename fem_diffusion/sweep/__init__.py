@@ -13,6 +13,7 @@ from pathlib import Path
 from mpi4py import MPI
 
 from ..errors import InputError
+from ..signals import Stopped
 from .plan import Plan
 from .processes import Command, require_no_mpirun, run_all
 from .ranges import Range, numbers
@@ -53,6 +54,9 @@ def sweep(
             count = len(work.parts(min(max(work.independent, jobs), SHARES * jobs)))
             run_all(Command(file, ranges, folder, changes or {}, petsc).parts(count), jobs, work.update)
         outcome = ""
+    except Stopped as stopped:
+        outcome = str(stopped)
+        raise
     except Exception as error:
         outcome = f"crashed: {type(error).__name__}: {error}"
         raise

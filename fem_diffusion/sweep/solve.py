@@ -18,10 +18,11 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from ..check import check
-from ..errors import InputError, StepFailed
+from ..checkpoint import LATEST, Checkpoint
+from ..errors import InputError, NotCertified, StepFailed
 from ..output import make_folder, versions
 from ..parallel import on_root
-from ..run import solve
+from ..run import found, solve
 from ..steady import SteadyState
 from ..system import System
 from .plan import Index, Plan
@@ -67,9 +68,9 @@ class Sweep:
             point = self.name(index)
             try:
                 self._solve(index)
-            except (StepFailed, InputError) as error:
+            except (StepFailed, NotCertified, InputError) as error:
                 on_root(self.comm, partial(self._note_failure, index, error))
-                self._say(f"{point}: failed: {error}")
+                self._say(f"{point}: failed: {on_root(self.comm, partial(self.table.reason, index))}")
             else:
                 self._say(f"{point}: {on_root(self.comm, partial(self._iterations, index))} Newton iterations")
             if tables:
@@ -84,14 +85,14 @@ class Sweep:
         return f"{self.plan.indices.index(index) + 1} of {len(self.plan.indices)}: {values}"
 
     def _solve(self, index: Index) -> None:
-        """Raises StepFailed or InputError."""
+        """Raises StepFailed, NotCertified or InputError."""
         system = System(self.plan.problems[index], self.comm)
         level = max((position for position, k in enumerate(index) if k), default=0)
         start = self._states.get(level) if self._forgets(system) else None
         folder = self.table.place(index)
-        on_root(self.comm, partial(self._clear, index))
+        checkpoint = on_root(self.comm, partial(self._left, index))
         with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # it is in the point's run.log
-            solve(system, folder, start[1] if start is not None and self._fits(start, system) else None)
+            solve(system, folder, checkpoint, start[1] if start is not None and self._fits(start, system) else None)
         for position in range(level, len(index)):
             self._states[position] = system.formulation.name, system.values()
 
@@ -128,12 +129,16 @@ class Sweep:
         self.table.forget_failures()
         return set(self.table.rows)
 
-    def _clear(self, index: Index) -> None:
-        """A point that was interrupted, or failed, starts again from nothing."""
+    def _left(self, index: Index) -> Checkpoint | None:
+        """Where a point that was interrupted goes on; one that failed starts again from nothing."""
         folder = self.table.place(index)
-        if folder.exists():
-            self.table.require_own(index)
+        if not folder.exists():
+            return None
+        self.table.require_own(index)
+        if self.table.has_failed(index):
             shutil.rmtree(folder)
+            return None
+        return found(self.plan.problems[index], folder, LATEST)
 
     def _note_failure(self, index: Index, error: Exception) -> None:
         """Where no run began there are no results to say it."""

@@ -42,7 +42,11 @@ class Table:
 
     def failure(self, index: Index) -> str | None:
         """Why a point is not solved, None if it is."""
-        return None if self.solved(index) else self.rows.get(index, {}).get("outcome", "not finished").removeprefix("failed: ")
+        return None if self.solved(index) else self.reason(index)
+
+    def reason(self, index: Index) -> str:
+        """Why a point failed, as its folder has it."""
+        return str(self._provenance(index).get("outcome", "not begun")).removeprefix("failed: ")
 
     def forget_failures(self) -> None:
         self.rows = {index: row for index, row in self.rows.items() if self.solved(index)}
@@ -60,6 +64,10 @@ class Table:
         resolved = self.place(index) / RESOLVED
         if resolved.exists() and resolved.read_text() != self._plan.problems[index].resolved():
             raise InputError(f"{resolved.parent} has the results of another problem: choose another folder with -o, or remove it")
+
+    def has_failed(self, index: Index) -> bool:
+        """By its folder, whether or not that failure is forgotten."""
+        return str(self._provenance(index).get("outcome", "")).startswith("failed")
 
     def warnings(self, index: Index) -> list[str]:
         return list(self._provenance(index).get("warnings", []))
