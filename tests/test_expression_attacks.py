@@ -331,7 +331,11 @@ def test_refused_wherever_a_problem_takes_an_expression(old: str, new: str, tmp_
     assert len(str(caught.value).splitlines()) <= 3
 
 
-@pytest.mark.parametrize("power", ["x**1000", "x**100000", "(x + 1)**2147483647", "exp(x)**99*sin(x)**77", "+".join(["sin(x)"] * 300)], ids=lambda text: text[:24])
+@pytest.mark.parametrize(
+    "power",
+    ["x**1000", "x**100000", "(x + 1)**2147483647", "exp(x)**99*sin(x)**77", "+".join(["sin(x)"] * 300)],
+    ids=lambda text: text[:24],
+)
 def test_high_powers_are_compiled(power: str, tmp_path: Path) -> None:
     """Their degree must not make the quadrature rule: that of degree 1000 in the interval has 500 points, in a box 10^8."""
     text = changed(MIXTURE, "size = 1.0", "size = [1, 1]", 'shape = "interval"', 'shape = "rectangle"', "at = [0.5]", "at = [0.5, 0.5]")

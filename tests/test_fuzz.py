@@ -61,6 +61,7 @@ def test_mutants_are_problems_or_get_a_message() -> None:
     ("old", "new", "says"),
     [
         ("size = 1.0", f"size = {'[' * 3000}1{']' * 3000}", "too deep within each other"),
+        ("size = 1.0", f"size = 1.0\n{'a.' * 3000}b = 1\n{'a.' * 3000}c = 2", "a key in it has more than 50 parts"),
         ("size = 1.0", f"size = 1{'0' * 400}", "must be finite"),
         ("size = 1.0", 'size = "1 m**9**9**9"', "'m**9**9**9' is not a unit"),
         ("size = 1.0", f'size = "1 {"m*" * 5000}m"', "is not a unit"),
@@ -69,7 +70,7 @@ def test_mutants_are_problems_or_get_a_message() -> None:
         ("initial = 0.2", f'initial = "{"x+" * 4000}x"', "nested too deeply"),
         ("initial = 0.2", f'initial = "{"x" * 100_000}"', "too long"),
     ],
-    ids=str.split("nested digits power product terminal list sum name"),
+    ids=str.split("nested key digits power product terminal list sum name"),
 )
 def test_messages_fit_on_a_screen(old: str, new: str, says: str, tmp_path: Path) -> None:
     path = write(tmp_path, changed(MIXTURE, old, new))

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 from bad_input import launch
+from browser import Browser
 
 from fem_diffusion.sweep import Range
 from fem_diffusion.sweep.plan import Plan
@@ -139,15 +140,8 @@ def test_each_point_has_a_runs_folder(done: tuple[Path, subprocess.CompletedProc
 
 def test_page(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     """In a browser: no complaint, the menu changes the curves, each point's picture leads to its folder; nothing is loaded."""
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if shutil.which("chromedriver") is None:
-        pytest.skip("no chromedriver")
     folder, _ = done
-    options = webdriver.ChromeOptions()
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1200,1400"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    browser = Browser().driver
     try:
         browser.get((folder / "out/sweep.html").as_uri())
         assert browser.title == "A <thin> membrane"
@@ -163,7 +157,9 @@ def test_page(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
         assert y == pytest.approx([c + 0.1 for c in x], rel=1e-9)  # 2 (c_left + c_right)/2
         assert browser.find_element("css selector", ".ytitle").text == "mass_A"
         links = [a.get_attribute("href") for a in browser.find_elements("css selector", "figure a")]
-        assert [Path(unquote(link.removeprefix("file://"))).is_dir() for link in links] == [True] * 6
+        reports = [Path(unquote(link.removeprefix("file://"))) for link in links]
+        assert [report.name for report in reports] == ["report.html"] * 6
+        assert all(report.is_file() for report in reports)
         widths = browser.execute_script("return Array.from(document.querySelectorAll('figure img')).map(image => image.naturalWidth)")
         assert widths == [320] * 6
         assert (
