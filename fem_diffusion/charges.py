@@ -96,7 +96,7 @@ def require_neutral(problem: Problem, formulation: Formulation, boundary: str, v
     if worst <= 0:
         return
     # of equally bad vertices the first one in space: the same on any number of ranks
-    bad = np.flatnonzero(excess > worst - 1e-12)
+    bad = np.flatnonzero(excess > worst - 1e-12 * max(1.0, worst))
     mine = [(tuple(x[:, i]), float(net[i]), float(rho_f[i]), {name: float(c[name][i]) for name in c}) for i in bad]
     found = [item for items in comm.allgather(mine) for item in items]
     _, charge, background, there = min(found, key=lambda item: item[0])

@@ -69,7 +69,7 @@ def check(system: System) -> Report:
 
 def _warnings(system: System) -> list[str]:
     """Of any number of components."""
-    warnings, c = charge_warnings(system.given), system.composition
+    warnings, c = [*system.geometry.warnings, *charge_warnings(system.given)], system.composition
     for name in c.closed:
         bringing = [type(term).__name__ for term in system.problem.free_energy if name in term.entropy(c)]
         if len(bringing) > 1:

@@ -27,7 +27,7 @@ from .parallel import abort_on_exception, on_root
 from .problem import Problem
 from .run import run as run_problem
 from .signals import Stopped
-from .sweep import Range, numbers
+from .sweep import Range, numbers, sweep_by_slurm, sweep_part, sweep_tables
 from .sweep import sweep as run_sweep
 from .system import System
 from .thermodynamics import BinaryThermodynamics, MulticomponentThermodynamics, PhaseDiagram, TernaryPhaseDiagram
@@ -44,6 +44,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 ProblemFile = Annotated[Path, typer.Argument(metavar="PROBLEM.toml", help="the problem")]
 ResultsFolder = Annotated[Path, typer.Argument(metavar="DIR", help="the results folder of a run, which may still go on")]
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>, with -sweep or -impedance behind it)"),
+]
 Changes = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help='replace one value, for example --set time.end="10 s"')
 ]
@@ -83,7 +87,7 @@ def _with_values(arguments: list[str]) -> list[str]:
 @app.command()
 def run(
     problem: ProblemFile,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>)")] = None,
+    output: OutputFolder = None,
     changes: Changes = None,
     restart: Annotated[
         str | None,
@@ -119,28 +123,38 @@ def sweep(
         list[str],
         typer.Option(
             metavar="KEY=FIRST:LAST:COUNT",
-            help="the values of one parameter, also KEY=A,B,C; the key as for --set; numbers without a unit are in SI units in a "
-            "problem with units; of several --over all combinations, the first is the outermost loop",
+            help="the values of one parameter, also KEY=A,B,C; the key as for --set; without a unit in that of the problem's own value, "
+            "which must be an SI unit; of several --over all combinations, the first is the outermost loop",
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="DIR", help="results folder (default: results/<name>-sweep); one that is there is continued"
-        ),
-    ] = None,
+    output: OutputFolder = None,
     changes: Changes = None,
+    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="solve so many points at a time, in processes of their own")] = None,
+    slurm: Annotated[bool, typer.Option("--slurm", help="write the scripts of a Slurm job array, and submit it where sbatch is")] = False,
+    part: Annotated[str | None, typer.Option(metavar="K/N", help="solve the K-th of N parts alone, as the processes of --jobs do")] = None,
+    collect: Annotated[bool, typer.Option("--collect", help="solve nothing: make the table and the page of what is there")] = False,
     petsc: PetscOptions = None,
 ) -> None:
-    """Solve the problem at many values of its parameters: a table and curves (current, charge, differential capacitance, fluxes)."""
+    """Solve the problem at many values of its parameters: a folder for each point, a table, curves, and a page. Goes on where it ended."""
 
     def work() -> None:
         _set_petsc_options(petsc or [])
-        ranges = [Range.parse(text) for text in over]
+        ranges, changed = [Range.parse(text) for text in over], _changes(changes)
+        if sum([slurm, part is not None, collect]) > 1:
+            raise InputError("--slurm, --part and --collect: give one of them")
         folder = on_root(MPI.COMM_WORLD, lambda: output or first_free(Path("results"), f"{problem.stem}-sweep"))
         started = clock.perf_counter()
-        failures = run_sweep(problem, ranges, folder, _changes(changes))
-        _say(_contents(folder, clock.perf_counter() - started))
+        if slurm:
+            _say(sweep_by_slurm(problem, ranges, folder, changed, jobs=jobs, petsc=petsc or []))
+            return
+        if part is not None:
+            failures = sweep_part(problem, ranges, folder, _part(part), changed)
+        elif collect:
+            failures = sweep_tables(problem, ranges, folder, changed)
+        else:
+            failures = run_sweep(problem, ranges, folder, changed, jobs=jobs or 1, petsc=petsc or [])
+        if part is None:
+            _say(_contents(folder, clock.perf_counter() - started))
         if failures:
             count = math.prod(len(one.values) for one in ranges)
             raise StepFailed(
@@ -160,9 +174,7 @@ def impedance(
             metavar="FIRST:LAST:COUNT", help="evenly in the logarithm, also A,B,C; without a unit in Hz, if the problem has units"
         ),
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="DIR", help="results folder (default: results/<name>-impedance)")
-    ] = None,
+    output: OutputFolder = None,
     changes: Changes = None,
     petsc: PetscOptions = None,
 ) -> None:
@@ -403,6 +415,13 @@ def _changes(given: list[str] | None) -> dict[str, str]:
     return changes
 
 
+def _part(given: str) -> tuple[int, int]:
+    k, slash, count = given.partition("/")
+    if not (slash and k.isdigit() and count.isdigit()):
+        raise InputError(f"--part {given}: write --part K/N, for example --part 1/8")
+    return int(k), int(count)
+
+
 def _set_petsc_options(given: list[str]) -> None:
     if given and not given[0].startswith("-"):
         raise InputError(
@@ -446,8 +465,10 @@ _CONTENTS = {
     "history.csv": "one row per step: energy, masses, bounds, fluxes, probes",
     "run.log": "one line per step",
     "certificate.json": "whether every step kept mass, charge, bounds and the decay of energy",
+    "sweep.html": "the curves and the points: open in a browser",
     "sweep.csv": "one row per point: the swept values, and the last row of its history",
     "sweep.png": "the curves",
+    "points": "a folder per point, as that of a run",
     "impedance.csv": "one row per frequency: Z, its size and phase, the capacitance",
     "impedance.png": "Nyquist and Bode plots",
     "problem.resolved.toml": "the problem with all defaults",

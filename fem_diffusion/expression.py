@@ -82,6 +82,9 @@ _FOREIGN_SYMBOLS: dict[type, tuple[str, str]] = {
     ast.LShift: ("<<", "legal: + - * / **"),
     ast.RShift: (">>", "legal: + - * / **"),
 }
+_LONGEST = 10_000  # characters
+_DEEPEST = 300  # operations within each other, of which a sum of n terms has n - 1
+_AROUND = 60  # characters of a long text that a message shows on each side of the mistake
 _LEGAL = f"numbers, names, + - * / **, < <= > >= == !=, and, or, not, pi, noise, {', '.join(_FUNCTIONS)}"
 
 
@@ -157,17 +160,24 @@ class _Parser:
     def parse(self) -> Tree:
         if not self.text:
             raise ValueError(f"the expression is empty; legal: {_LEGAL}")
+        if len(self.text) > _LONGEST:
+            raise ValueError(f"the expression is too long: '{self.text[:40]}...' has {len(self.text)} characters; legal: up to {_LONGEST}")
         if "#" in self.text:  # a comment would hide the rest of a text of several lines
             self._fail(self.text.index("#"), "'#' is not legal in an expression; remove the comment")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python's advice on what it would do with the text
                 body = ast.parse(self.text, mode="eval").body
-            return self._number(body)
+            tree = self._number(body)
+            if _depth(tree) <= _DEEPEST:  # what works on it later recurses deeper
+                return tree
         except SyntaxError as error:
             self._fail_syntax(error)
         except (RecursionError, MemoryError):
-            raise ValueError(f"the expression is nested too deeply: '{self.text[:40]}...'; write it shorter") from None
+            pass
+        raise ValueError(
+            f"the expression is nested too deeply: '{self.text[:40]}...'; write it shorter: legal are {_DEEPEST} operations within each other"
+        )
 
     def _number(self, node: ast.expr) -> Tree:
         tree = self._node(node)
@@ -282,7 +292,9 @@ class _Parser:
 
     def _fail(self, at: ast.expr | ast.keyword | int, message: str) -> NoReturn:
         column = at if isinstance(at, int) else self._column(at.col_offset)
-        raise ValueError(f"{message}\n    {self.text}\n    {' ' * column}^") from None
+        start, end = max(column - _AROUND, 0), column + _AROUND
+        before, after = "... " if start else "", " ..." if len(self.text) > end else ""
+        raise ValueError(f"{message}\n    {before}{self.text[start:end]}{after}\n    {' ' * (len(before) + column - start)}^") from None
 
 
 def _usage(function: str) -> str:
@@ -291,6 +303,17 @@ def _usage(function: str) -> str:
 
 def _is_condition(tree: Tree) -> bool:
     return isinstance(tree, tuple) and tree[0] in _CONDITIONS
+
+
+def _depth(tree: Tree) -> int:
+    """How many operations lie within each other."""
+    deepest, open_trees = 0, [(tree, 0)]
+    while open_trees:
+        inner, depth = open_trees.pop()
+        deepest = max(deepest, depth)
+        if isinstance(inner, tuple):
+            open_trees += [(operand, depth + 1) for operand in inner[1:]]
+    return deepest
 
 
 def _names(tree: Tree) -> set[str]:

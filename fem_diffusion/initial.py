@@ -90,7 +90,7 @@ def _require_composition(c: np.ndarray, formulation: Formulation, length: float,
         worst = global_max(comm, excess)
         if worst > 1e-12:
             # of equally bad vertices the first one in space: the same on any number of ranks
-            bad = np.flatnonzero(excess > worst - 1e-12)
+            bad = np.flatnonzero(excess > worst - 1e-12 * max(1.0, worst))
             mine = [(tuple(formulation.x[:, i]), float(values[i]), formulation.place(i, length)) for i in bad]
             _, value, place = min(item for items in comm.allgather([min(mine)] if mine else []) for item in items)
             molar = " mol/m^3" if unit != 1.0 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,9 @@ from .record import Record, keys
 from .state import Composition
 from .tables import Output, Species, Time
 from .units import HasQuantities, Quantity, Scales, Value, quantities, require_one_system, si_unit, units_of
+
+_MOST_PARTS = 50
+_LONG_KEY = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]+\s*\.\s*){{{_MOST_PARTS}}}""")
 
 
 class Problem(Record):
@@ -73,10 +77,14 @@ class Problem(Record):
             raise InputError(f"cannot read {path}: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise InputError(f"{path} is not text in UTF-8: {error}") from None
+        if _LONG_KEY.search(text):  # for which tomllib takes the cube of its length
+            raise InputError(f"{path} is not a problem: a key in it has more than {_MOST_PARTS} parts")
         try:
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path} is not valid TOML: {error}") from None
+        except RecursionError:
+            raise InputError(f"{path} is not a problem: its tables or lists lie too deep within each other") from None
         for key, value in (changes or {}).items():
             _set(table, key, value)
         _reject_unknown_tables(table)
@@ -402,7 +410,7 @@ def _set(table: dict[str, Any], key: str, value: str) -> None:
             raise InputError(f"--set {key}: '{part}' is not a table")
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         parsed = value
     entry[_position(key, last, entry) if isinstance(entry, list) else last] = parsed
 

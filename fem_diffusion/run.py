@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 from mpi4py import MPI
 
 from .check import check
@@ -30,13 +31,21 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD, restart
     The results up to then are written, and but for the last two a checkpoint from which a run with other options can go on.
     """
     abort_on_exception(comm)
-    checkpoint = on_root(comm, lambda: _found(problem, folder, restart)) if restart is not None else None
-    system = System(problem, comm)
+    checkpoint = on_root(comm, lambda: found(problem, folder, restart)) if restart is not None else None
+    solve(System(problem, comm), folder, checkpoint)
+    return folder
+
+
+def solve(system: System, folder: Path, checkpoint: Checkpoint | None = None, start: np.ndarray | None = None) -> None:
+    """The same for a system, which holds its last state afterwards.
+
+    start: unknowns of this rank to start from instead of the initial state
+    """
     warnings = check(system).warnings
-    integrator = Integrator(system)
+    integrator = Integrator(system, start)
     output = _continued(checkpoint, system, integrator, warnings, folder) if checkpoint else Output(folder, system, integrator, warnings)
     try:
-        with Requests(comm) as requests, Progress(system) as progress:
+        with Requests(system.comm) as requests, Progress(system) as progress:
             checkpoints = Checkpoints(system, integrator, output, requests)
             system.newton.watch = checkpoints.look
             for step in steps(integrator):
@@ -61,10 +70,9 @@ def run(problem: Problem, folder: Path, comm: MPI.Comm = MPI.COMM_WORLD, restart
         output.abort(error)
         raise
     output.finish(ending(integrator))
-    return folder
 
 
-def _found(problem: Problem, folder: Path, which: str) -> Checkpoint | None:
+def found(problem: Problem, folder: Path, which: str) -> Checkpoint | None:
     """The checkpoint to go on from; without one what a run left that came to none is removed. On rank 0."""
     checkpoint = find(folder, which)
     if checkpoint is not None:

@@ -27,6 +27,13 @@ from .record import Record
 # A unit starts with a letter, in "2 1/s" after a one, and is no coordinate or time: pint would read "+ t" and "t" as tonnes.
 _UNIT = r"(?:(?<=\s)1\s*/\s*)?(?![xyzt]\s*\Z)(?:[^\W\d_]|[°%]).*?"
 _NUMBER_AND_UNIT = re.compile(rf"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*({_UNIT}|)\s*")
+# What pint is asked about: units and products of them, also in brackets, with small powers. It computes 9**9**9 in "m**9**9**9" for ever.
+_POWER = r"(?:\s*(?:\^|\*\*)\s*(?:[-+]?\d{1,2}(?:\.\d{1,3})?|\([-+]?\d{1,2}(?:[./]\d{1,3})?\)))?"
+_NAME = rf"(?:[^\W\d_][\w⁻]*|°\w*|%|1){_POWER}"
+_BETWEEN = r"(?:\s*[*/·]\s*|\s+)"
+_FACTOR = rf"(?:{_NAME}|\(\s*{_NAME}(?:{_BETWEEN}{_NAME})*\s*\){_POWER})"
+_PRODUCT = re.compile(rf"{_FACTOR}(?:{_BETWEEN}{_FACTOR})*")
+_LONGEST = 80
 _BASE_DIMENSIONS = ("[length]", "[time]", "[mass]", "[substance]", "[temperature]", "[current]", "[concentration_unit]")
 # What a unit with a concentration in it is for fractions, and for amounts per volume.
 _OF_CONCENTRATION = {
@@ -108,7 +115,7 @@ class Quantity:
 
     def _read(self, given: Any) -> Value:
         if isinstance(given, (int, float)) and not isinstance(given, bool):
-            return Value(float(given), self.unit)
+            return Value(_float(given), self.unit)
         legal = _si_units(self.unit)
         example = " or ".join(f'"1.5 {unit}"' if unit else "1.5" for unit in legal)
         if not isinstance(given, str):
@@ -119,6 +126,8 @@ class Quantity:
         number, unit = float(match[1]), match[2]
         if not unit:
             return Value(number, self.unit, text=given)
+        if not _may_be_unit(unit):
+            raise ValueError(f"'{unit}' is not a unit: write for example {example}")
         for molar, si in enumerate(legal):
             try:
                 converted = _registry().Quantity(number, unit).to(si or "dimensionless").magnitude
@@ -134,10 +143,22 @@ class Quantity:
         raise ValueError(f"'{unit}' is the wrong unit: {wanted} is needed here{', ' if any(legal) else ': '}{advice}")
 
 
+def _float(number: float) -> float:
+    """TOML's whole numbers have no largest one."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
+
+
+def _may_be_unit(text: str) -> bool:
+    return len(text) <= _LONGEST and _PRODUCT.fullmatch(text) is not None
+
+
 def is_quantity(text: str) -> bool:
     """Whether the text is a number followed by a unit, so not an expression."""
     match = _NUMBER_AND_UNIT.fullmatch(text)
-    if match is None or not match[2]:
+    if match is None or not _may_be_unit(match[2]):
         return False
     try:
         _registry().parse_units(match[2])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,11 +17,14 @@ from mpi4py import MPI
 
 from fem_diffusion.diagnostics import Columns
 from fem_diffusion.errors import InputError
-from fem_diffusion.integrator import Integrator
+from fem_diffusion.integrator import Integrator, Step
 from fem_diffusion.parallel import on_root
 from fem_diffusion.problem import Problem
 from fem_diffusion.run import steps
-from fem_diffusion.sweep import Range, Sweep, numbers, sweep
+from fem_diffusion.signals import Stopped
+from fem_diffusion.sweep import Range, numbers, sweep
+from fem_diffusion.sweep.plan import Plan
+from fem_diffusion.sweep.solve import Sweep
 from fem_diffusion.system import System
 
 COMM = MPI.COMM_WORLD
@@ -183,28 +189,38 @@ def test_a_parameter_is_swept_once(folder: Path) -> None:
 
 
 def test_units_of_a_range(folder: Path) -> None:
-    """Plain numbers are SI, whatever unit the file has; the table is in SI."""
+    """A unit is converted, and the table is in SI; plain numbers are SI where the problem's own value is, or is zero or absent."""
     path = written(folder, CELL_IN_UNITS)
-    ranges = [Range.parse(text) for text in ("boundary.left.potential=-250 mV,250 mV", "boundary.left.potential=-0.25,0.25")]
-    made = [Sweep(path, [one], folder / f"{k}", {}, COMM) for k, one in enumerate(ranges)]
-    potentials = [[float(problem.boundary["left"].potential.value) for problem in one.problems.values()] for one in made]
-    assert potentials == [[-0.25, 0.25], [-0.25, 0.25]]
-    assert [one._values((1,)) for one in made] == [{"boundary.left.potential": "0.25"}] * 2
+    potentials = Plan(path, [Range.parse("boundary.left.potential=-250 mV,250 mV")], {})
+    assert [float(problem.boundary["left"].potential.value) for problem in potentials.problems.values()] == [-0.25, 0.25]
+    assert [potentials.values(index)["boundary.left.potential"] for index in potentials.indices] == ["-0.25", "0.25"]
+    changes = {"boundary.left.potential": '"0.01 V"', "boundary.left.stern": '{ thickness = "1e-9 m", relative_permittivity = 6 }'}
     plain = {
+        "boundary.left.potential=-0.25,0.25": "V",
         "boundary.right.potential=0,0.1": "V",  # zero in the file
         "boundary.left.stern.thickness=0.3e-9,0.4e-9": "m",
-        "species.K.initial=50,100": "mol/m^3",
-        "boundary.right.concentration.K=100,100.0000000001": "mol/m^3",
+        "boundary.left.stern.relative_permittivity=6,7": "",
     }
-    changes = {"boundary.left.stern": '{ thickness = "1 nm", relative_permittivity = 6 }'}
-    for k, (text, unit) in enumerate(plain.items()):
-        assert Sweep(path, [Range.parse(text)], folder / f"plain{k}", changes, COMM).ranges[0].unit == unit
+    for text, unit in plain.items():
+        assert Plan(path, [Range.parse(text)], changes).ranges[0].unit == unit
+    flux = written(folder, CELL_IN_UNITS.replace('potential = "10 mV"', "flux = { K = 0 }"), "flux.toml")
+    assert Plan(flux, [Range.parse("boundary.left.surface_charge=0,0.01")], {}).ranges[0].unit == "C/m^2"  # what the key takes
 
 
-def test_a_quantity_that_the_file_does_not_give(folder: Path) -> None:
-    """Its unit is found from what the key takes."""
-    path = written(folder, CELL_IN_UNITS.replace('potential = "10 mV"', "flux = { K = 0 }"))
-    assert Sweep(path, [Range.parse("boundary.left.surface_charge=0,0.01")], folder / "sweep", {}, COMM).ranges[0].unit == "C/m^2"
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        (
+            "boundary.left.potential=-250:250:21",
+            "-250 has no unit, and the problem has '10 mV' there: give one, as in --over \"boundary.left.potential=-250 V:250 V:21\"",
+        ),
+        ("species.K.initial=50,100", "50 has no unit, and the problem has '0.1 mol/l' there"),
+    ],
+)
+def test_plain_numbers_may_be_meant_in_the_unit_of_the_problem(folder: Path, over: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Plan(written(folder, CELL_IN_UNITS), [Range.parse(over)], {})
+    assert message in str(caught.value)
 
 
 # --- results
@@ -213,10 +229,10 @@ def test_a_quantity_that_the_file_does_not_give(folder: Path) -> None:
 def test_charge_and_differential_capacitance_of_a_double_layer(folder: Path) -> None:
     """Q = sgn(V) sqrt(2 eps ln(1 + 2 nu sinh^2(V/2))) (Bikerman, Philos. Mag. 33 (1942) 384; Kilic et al., PRE 75 (2007) 021502, eq. 19)."""
     path = written(folder, HALF_CELL)
-    assert sweep(path, [Range.parse("boundary.left.potential=-2:6:9")], folder / "sweep") == []
+    assert sweep(path, [Range.parse("boundary.left.potential=-1:4:6")], folder / "sweep") == []
     table = rows(folder / "sweep")
     V = column(table, "boundary.left.potential")
-    assert V.tolist() == list(range(-2, 7))
+    assert V.tolist() == list(range(-1, 5))
     assert {row["outcome"] for row in table} == {"reached the steady state"}
     Q = np.sign(V) * np.sqrt(2 * EPS * np.log(1 + 2 * NU * np.sinh(V / 2) ** 2))
     assert column(table, "charge_left") == pytest.approx(Q, rel=2e-3, abs=1e-12)
@@ -224,11 +240,11 @@ def test_charge_and_differential_capacitance_of_a_double_layer(folder: Path) -> 
     assert C[1:-1] == pytest.approx((Q[2:] - Q[:-2]) / 2, rel=2e-3)
     assert C[0] == pytest.approx((-3 * Q[0] + 4 * Q[1] - Q[2]) / 2, rel=2e-3)
     # the same as without neighbours
-    for k in (0, 7):
+    for k in (0, 5):
         assert float(table[k]["charge_left"]) == pytest.approx(
             alone(path, {"boundary.left.potential": f"{V[k]:g}"}, "charge_left"), rel=1e-9
         )
-    assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "9 of 9 points solved"
+    assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "6 of 6 points solved"
     assert (folder / "sweep/sweep.png").stat().st_size > 10_000
     assert Problem.read(folder / "sweep/problem.resolved.toml").boundary.keys() == {"left", "right"}
 
@@ -290,11 +306,11 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path, over = written(folder, MEMBRANE), [Range.parse("species.A.diffusivity=1:4:4")]
     solve, solved = Sweep._solve, []
 
-    def until_the_third(self: Sweep, index: tuple[int, ...]) -> dict[str, str]:
+    def until_the_third(self: Sweep, index: tuple[int, ...]) -> None:
         if len(solved) == 2:
             raise KeyboardInterrupt
         solved.append(index)
-        return solve(self, index)
+        solve(self, index)
 
     monkeypatch.setattr(Sweep, "_solve", until_the_third)
     with pytest.raises(KeyboardInterrupt):
@@ -303,6 +319,13 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     first = rows(folder / "sweep")
     assert [row["species.A.diffusivity"] for row in first] == ["1", "2"]
     assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "interrupted"
+
+    # an interrupted point: results without an end
+    half = folder / "sweep/points/diffusivity=3"
+    on_root(COMM, lambda: shutil.copytree(folder / "sweep/points/diffusivity=1", half))
+    on_root(COMM, lambda: (half / "problem.resolved.toml").write_text(Problem.read(path, {"species.A.diffusivity": "3"}).resolved()))
+    on_root(COMM, lambda: (half / "provenance.json").write_text('{"outcome": "interrupted"}'))
+    on_root(COMM, lambda: shutil.rmtree(half / "checkpoint"))
 
     solved.clear()
     COMM.barrier()
@@ -313,15 +336,39 @@ def test_a_sweep_is_continued(folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert table[:2] == first
     assert column(table, "flux_A_right") == pytest.approx([0.2, 0.4, 0.6, 0.8], rel=1e-9)
 
-    with pytest.raises(InputError, match="has the sweep of another problem: choose another folder with -o"):
+    with pytest.raises(InputError, match="has the results of another problem: choose another folder with -o"):
         sweep(path, over, folder / "sweep", {"boundary.left.concentration.A": "0.6"})
-    with pytest.raises(InputError, match=r"has the point species.A.diffusivity = 1, which is not one of this sweep: give the same --over"):
+    with pytest.raises(InputError, match="has the point diffusivity=1, which is not one of this sweep: give the same --over"):
         sweep(path, [Range.parse("species.A.diffusivity=2:4:3")], folder / "sweep")
     with pytest.raises(InputError, match="which is not one of this sweep"):
         sweep(path, [Range.parse("boundary.left.concentration.A=0.1:0.4:4")], folder / "sweep")
     on_root(COMM, lambda: (folder / "other").mkdir() or (folder / "other/file").write_text("x"))
     with pytest.raises(InputError, match="is there already and not empty"):
         sweep(path, over, folder / "other")
+
+
+def test_an_interrupted_point_goes_on_from_its_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal during the sixth step of the second point; then the same numbers as without it."""
+    path = written(folder, CLOSED.replace("initial = 0.3", 'initial = "0.3 + 0.1*cos(pi*x/2)"'))
+    over, row = [Range.parse("species.A.diffusivity=1,2")], Columns.row
+
+    def stop(columns: Columns, step: Step) -> dict[str, float]:
+        if step.number == 6 and (folder / "sweep/points/diffusivity=2").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+        return row(columns, step)
+
+    monkeypatch.setattr(Columns, "row", stop)
+    with pytest.raises(Stopped):
+        sweep(path, over, folder / "sweep")
+    monkeypatch.undo()
+    COMM.barrier()
+    assert [row["species.A.diffusivity"] for row in rows(folder / "sweep")] == ["1"]
+    assert json.loads((folder / "sweep/provenance.json").read_text())["outcome"] == "stopped by SIGTERM"
+    assert sweep(path, over, folder / "sweep") == []
+    assert float(rows(folder / "sweep")[1]["max_A"]) == alone(path, {"species.A.diffusivity": "2"}, "max_A")
+    with (folder / "sweep/points/diffusivity=2/history.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == [str(k) for k in range(11)]
+    assert "continued from step 6" in (folder / "sweep/points/diffusivity=2/run.log").read_text()
 
 
 # --- the command

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from .periodic import made_periodic
 from .source import SIDES, Mesh, metres
 from .whole import Whole, distribute, gathered
 
+BYTES = 100  # of a vertex in a mesh of DOLFINx, with its coordinates (24) and the cells around it: at least
+SMALLEST = 1e-15  # side of a shape: DOLFINx takes less for zero
 _BOX_CELL = {
     "simplex": (dmesh.CellType.interval, dmesh.CellType.triangle, dmesh.CellType.tetrahedron),
     "tensor": (dmesh.CellType.interval, dmesh.CellType.quadrilateral, dmesh.CellType.hexahedron),
@@ -64,19 +68,53 @@ def _whole(source: Mesh, directory: Path, scale: float) -> Whole:
     if source.shape is not None:
         return made_periodic(gathered(_shape(source, MPI.COMM_SELF, scale)), source.periodic)
     path = (directory / str(source.file)).resolve()
-    if not path.is_file():
-        raise InputError(f"[mesh] file = '{source.file}': there is no file {path}")
+    _require_file(path, f"[mesh] file = '{source.file}'")
     whole = read_gmsh(path, source.parameters) if path.suffix in {".geo", ".msh"} else read_meshio(path)
     factor = (metres(source.unit) if source.unit else 1.0) / scale
     whole = replace(whole, x=factor * whole.x, lower=factor * whole.lower)
     return made_periodic(whole, source.periodic) if source.periodic else whole
 
 
+def _require_file(path: Path, where: str) -> None:
+    try:
+        if not path.exists():
+            raise InputError(f"{where}: there is no file {path}")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"{where}: {path} is empty")
+    except (OSError, ValueError) as error:  # a folder, no permission, a name that no file can have
+        raise InputError(f"{where}: cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _require_room(source: Mesh, comm: MPI.Comm) -> None:
+    """InputError where a shape's mesh alone is larger than the memory of all machines: the system would end the run without a word."""
+    on_this_machine = comm.Split_type(MPI.COMM_TYPE_SHARED)
+    share = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / on_this_machine.size
+    on_this_machine.Free()
+    memory = float(comm.allreduce(share))
+    vertices = math.prod(float(cells) + 1 for cells in source.cells)
+    if vertices * BYTES > memory:
+        raise InputError(
+            f"[mesh] cells = {list(source.cells)} makes {vertices:.3g} vertices, whose mesh alone takes {vertices * BYTES / 1e9:.3g} GB, and "
+            f"there are {memory / 1e9:.3g} GB: give fewer cells"
+        )
+
+
 def _shape(source: Mesh, comm: MPI.Comm, scale: float) -> Geometry:
     """The shape, not periodic."""
+    _require_room(source, comm)
     dimension = len(source.size)
     lower = np.array(source.origin or [0.0] * dimension) / scale
     upper = lower + np.array(source.size) / scale
+    if (upper - lower < SMALLEST).any():
+        raise InputError(f"[mesh] size: {(upper - lower).min() * scale:g} is too small for a mesh: give at least {SMALLEST * scale:g}")
+    lost = (upper - lower) / np.array(source.cells) <= 1e-12 * np.maximum(np.abs(lower), np.abs(upper))
+    if lost.any():
+        axis = int(np.argmax(lost))
+        raise InputError(
+            f"[mesh] size, cells: the {source.cells[axis]} cells in {'xyz'[axis]} are too small beside the coordinates to tell them apart: "
+            "give fewer cells, or an origin nearer to zero"
+        )
     ends, cell_type = [lower, upper], _BOX_CELL[source.cell_type][dimension - 1]
     if dimension == 1:
         mesh = dmesh.create_interval(comm, source.cells[0], [lower[0], upper[0]], ghost_mode=dmesh.GhostMode.shared_facet)

@@ -67,6 +67,10 @@ def read_gmsh(path: Path, parameters: dict[str, float]) -> Whole:
             gmsh.model.mesh.generate(_gmsh_dimension(gmsh.model))
             _refuse_gmsh_errors(gmsh, f"mesh {path}")
         return _gmsh_arrays(gmsh.model, path)
+    except Exception as error:
+        if type(error) not in (Exception, UnicodeDecodeError):  # gmsh has no class of its own, and its messages quote the file
+            raise
+        raise InputError(f"gmsh cannot read {path}: the file is damaged, or no mesh") from None
     finally:
         gmsh.logger.stop()  # finalize() keeps what was logged
         gmsh.finalize()

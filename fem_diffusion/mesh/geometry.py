@@ -29,6 +29,7 @@ class Geometry:
     lower, period: (3,), smallest coordinates and period; the period is 0 in a direction that is not periodic.
     axisymmetric: x is the distance r from the axis and y is z; integrals are those over the solid of revolution, with the weight 2 pi r.
     dielectrics: regions that no matter enters
+    warnings: what may be wrong with the file
     """
 
     mesh: dmesh.Mesh
@@ -40,6 +41,7 @@ class Geometry:
     period: Floats
     axisymmetric: bool = False
     dielectrics: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def dimension(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import did_you_mean
 from ..record import Record
@@ -13,6 +13,7 @@ from .grading import graded
 
 AXES = ("x", "y", "z")
 SIDES = (("left", "right"), ("bottom", "top"), ("back", "front"))
+MOST_CELLS = 10_000_000  # in one direction
 _DIMENSION = {"interval": 1, "rectangle": 2, "box": 3}
 
 
@@ -27,7 +28,7 @@ class Mesh(Record):
 
     shape: Literal["interval", "rectangle", "box"] | None = None
     size: tuple[Annotated[float, Quantity("m", positive=True)], ...] = ()
-    cells: tuple[PositiveInt, ...] = ()
+    cells: tuple[Annotated[int, Field(gt=0, le=MOST_CELLS)], ...] = ()
     origin: tuple[Annotated[float, Quantity("m")], ...] = Field((), description="the corner with the smallest coordinates; default 0")
     cell_type: Literal["simplex", "tensor"] = Field("simplex", description="tensor: quadrilaterals or hexahedra instead of simplices")
 

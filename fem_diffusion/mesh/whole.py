@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import basix.ufl
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
+import scipy.sparse.csgraph
 import ufl
 from dolfinx import graph, io
 from dolfinx import mesh as dmesh
@@ -29,6 +31,7 @@ class _Kind(NamedTuple):
     facet_vertices: int
 
 
+FLAT = 1e-12  # of a cell's determinant, relative to its longest edge to the power of the dimension
 KINDS = {
     "interval": _Kind(1, 2, "point", 1),
     "triangle": _Kind(2, 3, "interval", 2),
@@ -56,6 +59,7 @@ class Whole:
     boundaries: dict[str, int]
     lower: Floats
     period: Floats
+    warnings: tuple[str, ...] = ()
 
     def without_rows(self) -> Whole:
         """The share of all ranks but one."""
@@ -104,6 +108,8 @@ def assembled(path: Path, cell: str, degree: int, points: Floats, cells: Group, 
         raise InputError(
             f"{path}: its {cell}s do not lie {where}. If they are meant to be a boundary, give the {larger} a physical name too"
         )
+    cell_nodes = rows.reshape(cells.nodes.shape)
+    _require_volumes(path, cell, x[:, : kind.dimension], cell_nodes[:, : kind.vertices])
     row = np.full(len(points), -1, dtype=np.int64)
     row[used] = np.arange(len(used))
     facet_nodes = row[facets.nodes]
@@ -112,7 +118,7 @@ def assembled(path: Path, cell: str, degree: int, points: Floats, cells: Group, 
         cell=cell,
         degree=degree,
         x=x[:, : kind.dimension],
-        cells=rows.reshape(cells.nodes.shape),
+        cells=cell_nodes,
         cell_values=cells.values,
         facets=facet_nodes[known],
         facet_values=facets.values[known],
@@ -120,7 +126,58 @@ def assembled(path: Path, cell: str, degree: int, points: Floats, cells: Group, 
         boundaries=facets.names,
         lower=padded(x[:, : kind.dimension].min(axis=0)),
         period=np.zeros(3),
+        warnings=tuple(_coherence(path, x[:, : kind.dimension], cell_nodes[:, : kind.vertices])),
     )
+
+
+def _require_volumes(path: Path, cell: str, x: Floats, cells: Ints) -> None:
+    """InputError for cells that are flat, or folded. Either orientation is legal.
+
+    A simplex has one Jacobian determinant, a quadrilateral or hexahedron one at each of its vertices, which must have the same sign.
+    """
+    dimension = x.shape[1]
+    corners = x[cells]  # (cells, vertices, dimension)
+    tensor = cells.shape[1] == 2**dimension > 2
+    vertices = range(2**dimension) if tensor else range(1)
+    determinants = []
+    for vertex in vertices:
+        neighbours = [vertex ^ (1 << axis) for axis in range(dimension)] if tensor else range(1, dimension + 1)
+        edges = corners[:, list(neighbours)] - corners[:, [vertex]]
+        length = np.linalg.norm(edges, axis=2).max(axis=1)
+        sign = (-1) ** vertex.bit_count()
+        determinants.append(sign * np.linalg.det(edges) / np.where(length > 0, length, 1.0) ** dimension)
+    lowest, highest = np.min(determinants, axis=0), np.max(determinants, axis=0)
+    bad = np.flatnonzero(~((lowest > FLAT) | (highest < -FLAT)))
+    if bad.size:
+        at = ", ".join(f"{coordinate:.6g}" for coordinate in corners[bad[0]].mean(axis=0))
+        raise InputError(
+            f"{path}: {bad.size} of {len(cells)} {cell}s are flat or folded, the first at ({at}): "
+            "move their nodes or remove them, or make the mesh anew"
+        )
+
+
+def _coherence(path: Path, x: Floats, cells: Ints) -> Iterator[str]:
+    """What may be meant, but seldom is: cells that lie side by side and share no nodes."""
+    pairs = np.repeat(cells[:, 0], cells.shape[1] - 1), cells[:, 1:].ravel()
+    _, part = scipy.sparse.csgraph.connected_components(
+        scipy.sparse.coo_array((np.ones(len(pairs[0])), pairs), (len(x), len(x))), directed=False
+    )
+    sizes = np.sort(np.unique(part[cells[:, 0]], return_counts=True)[1])[::-1]
+    vertices = np.unique(cells)
+    rounded = np.rint((x[vertices] - x.min(axis=0)) / np.ptp(x, axis=0).max() * 1e9)
+    places, first, counts = np.unique(rounded, axis=0, return_index=True, return_counts=True)
+    if len(places) < len(vertices):
+        at = ", ".join(f"{coordinate:.6g}" for coordinate in x[vertices[first[counts > 1][0]]])
+        yield (
+            f"{path}: {len(vertices) - len(places)} nodes lie where others do, the first at ({at}): cells on both sides do not touch there, and "
+            "nothing passes; if that is no crack, merge the nodes (in gmsh: Coherence, or Coherence Mesh)"
+        )
+    if len(sizes) > 1:
+        shown = ", ".join(map(str, sizes[:5])) + (", ..." if len(sizes) > 5 else "")
+        yield (
+            f"{path}: the mesh falls into {len(sizes)} parts, of {shown} cells, that do not touch: nothing passes from one to another, and each "
+            "needs boundary conditions of its own"
+        )
 
 
 def ordered(path: Path, nodes: Ints, cell: str, degree: int, order: Callable[[str, int], Ints]) -> Ints:
@@ -162,7 +219,7 @@ def distribute(comm: MPI.Comm, part: Whole) -> Geometry:
     if part.regions:
         cells = np.arange(len(mesh.topology.original_cell_index), dtype=np.int32)
         cell_tags = tags(mesh, facet_dimension + 1, cells, part.cell_values[mesh.topology.original_cell_index])
-    return Geometry(mesh, cell_tags, facet_tags, part.regions, part.boundaries, part.lower, part.period)
+    return Geometry(mesh, cell_tags, facet_tags, part.regions, part.boundaries, part.lower, part.period, warnings=part.warnings)
 
 
 def _unwrapped(mesh: dmesh.Mesh, lower: Floats, period: Floats) -> dmesh.Mesh:

@@ -1,0 +1,65 @@
+"""Parts of a sweep side by side, each a process that is told which part it has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from mpi4py import MPI
+
+from ..errors import InputError
+from .ranges import Range
+
+
+@dataclass(frozen=True)
+class Command:
+    """The command lines that solve the parts of a sweep."""
+
+    file: Path
+    ranges: Sequence[Range]
+    folder: Path
+    changes: Mapping[str, str]
+    petsc: Sequence[str]
+
+    def part(self, part: str) -> list[str]:
+        """For "k/n"."""
+        return self._with("--part", part)
+
+    def parts(self, count: int) -> list[list[str]]:
+        return [self.part(f"{k}/{count}") for k in range(1, count + 1)]
+
+    def collect(self) -> list[str]:
+        return self._with("--collect")
+
+    def _with(self, *options: str) -> list[str]:
+        over = [item for one in self.ranges for item in ("--over", one.option)]
+        changed = [item for key, value in self.changes.items() for item in ("--set", f"{key}={value}")]
+        own = ["-m", "fem_diffusion", "sweep", str(self.file), *over, *changed, "-o", str(self.folder), *options]
+        return [sys.executable, *own, *(["--", *self.petsc] if self.petsc else [])]
+
+
+def require_no_mpirun(comm: MPI.Comm, option: str) -> None:
+    """Processes that a rank starts would take themselves for a rank of the same run."""
+    if comm.size > 1 or {"OMPI_COMM_WORLD_SIZE", "PMI_RANK"} & os.environ.keys():
+        raise InputError(f"{option} starts processes of its own: leave out mpirun, or {option}")
+
+
+def run_all(commands: Sequence[Sequence[str]], most: int, after_each: Callable[[], None]) -> None:
+    """Run the commands, at most so many at a time. What they find is in their folders, and how they ended too."""
+    environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | os.environ  # they share the cores
+    with ThreadPoolExecutor(most) as pool:
+        running = [pool.submit(subprocess.run, command, env=environment, stderr=subprocess.PIPE, text=True) for command in commands]
+        try:
+            for done in as_completed(running):
+                after_each()
+                result = done.result()
+                if result.returncode not in (0, 3):  # 3: some points failed, which they say in their folders
+                    print(result.stderr, file=sys.stderr, end="")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # Ctrl-C reaches those that run by itself
+            raise
