@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from mpi4py import MPI
 
+from fem_diffusion.output import Output
+
 if TYPE_CHECKING:
     from browser import Browser
 
