@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from ..picture.numbers import prefixed
 from ..picture.page import LINES
-from ..results import Array
+from ..results import Array, Ints
 
 MOST_POINTS = 1500
 """Of a curve: of more rows, so many that lie evenly."""
@@ -32,6 +32,7 @@ class Chart:
     """Curves with one vertical axis.
 
     curves:   the values at `rows` of the history by what is written at them
+    dots:     instead of lines
     log:      whether the vertical axis may be logarithmic
     """
 
@@ -43,8 +44,19 @@ class Chart:
 
     @property
     def log(self) -> bool:
+        values = self._values
+        return bool(values.min(initial=0.0) >= 0 and values.max(initial=0.0) > 0)
+
+    @property
+    def log_at_first(self) -> bool:
+        """Whether it is so until the reader changes it: where the curve spans decades."""
+        values = self._values
+        return self.key in ("step", "dissipation") and self.log and bool(values.max() > 100 * values[values > 0].min())
+
+    @property
+    def _values(self) -> Array:
         values = np.concatenate(list(self.curves.values()))
-        return bool(np.nanmin(values, initial=0.0) >= 0 and np.nanmax(values, initial=0.0) > 0)
+        return values[np.isfinite(values)]
 
 
 @dataclass(frozen=True)
@@ -127,18 +139,19 @@ class Clock:
 
     label: str
     x: Array
-    rows: Array
+    rows: Ints
     log: bool
 
     @classmethod
     def of(cls, history: Mapping[str, Array], dimensional: bool) -> Clock:
         steps, time = history["step"], history["time"]
-        rows = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_POINTS)).round().astype(int))
+        rows = evenly(len(steps), MOST_POINTS)
         if time[-1] <= time[0]:
             return cls("step", steps[rows], rows, log=False)
         size, unit = prefixed(float(time[-1]), "s" if dimensional else "")
         later = time[time > 0]
-        return cls(f"time ({unit})" if unit else "time", time[rows] / size, rows, log=bool(later[-1] > 100 * later[0]))
+        shown = np.asarray(time[rows] / size, dtype=np.float64)
+        return cls(f"time ({unit})" if unit else "time", shown, rows, log=bool(later[-1] > 100 * later[0]))
 
 
 def figure(chart: Chart, clock: Clock) -> go.Figure:
@@ -155,6 +168,11 @@ def figure(chart: Chart, clock: Clock) -> go.Figure:
         for (label, values), color in zip(chart.curves.items(), COLORS * len(chart.curves), strict=False)
     ]
     return go.Figure(lines, {"xaxis": {"title": {"text": clock.label}}, "showlegend": len(lines) > 1, "hovermode": "x unified"})
+
+
+def evenly(count: int, most: int) -> Ints:
+    """So many of `count` places, first and last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def rounded(values: npt.NDArray[np.floating[Any]], digits: int = 9) -> list[float | None]:

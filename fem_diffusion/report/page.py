@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from functools import cache
@@ -18,6 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from ..picture.numbers import prefixed
 from ..picture.page import COLORS as COLOR_MAP
+from ..picture.shape import Shape
 from ..results import Results
 from . import curves, fields, model
 from .text import number, table
@@ -46,12 +48,13 @@ def _page(results: Results) -> str:
     data: dict[str, Any] = {}
     molar = "mol" in next((results.unit(name) for name in results.species if name in results.point_names), "")
     units = curves.Units(results.dimensional, molar, _volume_dimension(results))
+    shape = fields.geometry(results)
     sections = {
         "problem": ("What was solved", model.section(results, molar)),
-        "fields": ("Fields over time", _fields(results, units, data)),
+        "fields": ("Fields over time", _fields(results, shape, units, data)),
         "curves": ("Curves", _curves(results, units, data)),
         "summary": ("Summary", _summary(results)),
-        "mesh": ("Mesh", _mesh(results, data)),
+        "mesh": ("Mesh", _mesh(results, shape, data)),
         "certificate": ("Certificate", _certificate(results)),
         "provenance": ("Provenance", _provenance(results)),
         "reproduce": ("Reproduce", _reproduce(results)),
@@ -60,7 +63,7 @@ def _page(results: Results) -> str:
     links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in there.items())
     body = "\n".join(f'<section id="{key}"><h2>{title}</h2>\n{html}\n</section>' for key, (title, html) in there.items())
     title = escape(results.problem["title"] or results.folder.resolve().name)
-    numbers = json.dumps(data).replace("</", "<\\/")  # which would end the script
+    numbers = json.dumps(data).replace("<", "\\u003c")  # or a name could end the script
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -105,7 +108,8 @@ def _volume_dimension(results: Results) -> int:
 def _outcome(results: Results) -> str:
     provenance, history = results.provenance, results.history
     outcome = str(provenance.get("outcome", "not ended: it still runs, or was killed"))
-    word, _, message = outcome.partition(": ")
+    word = re.split(r": | after ", outcome)[0]
+    message = outcome.removeprefix(word).removeprefix(":").strip()
     kind = "good" if word.startswith("reached") else "bad" if word in ("failed", "crashed") else "caution"
     facts = [f'<li><span class="badge {kind}">{escape(word)}</span></li>']
     if history and outcome != STEADY:
@@ -138,7 +142,7 @@ def _clock(time: float, results: Results) -> str:
 # --- the fields
 
 
-def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
+def _fields(results: Results, shape: Shape | None, units: curves.Units, data: dict[str, Any]) -> str:
     steady = results.provenance.get("outcome") == STEADY
     times = fields.shown_times(results)
     if steady and len(results.history["step"]) == 2:
@@ -156,15 +160,15 @@ def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
         if last
         else f"<p><b>{data['times'][0]}</b></p>"
     )
-    if results.dimension == 1:
+    if shape is None:
         profiles = fields.profiles(results, chosen, times)
         for chart in profiles["charts"]:
             chart["colors"] = [curves.COLORS[k % len(curves.COLORS)] for k in range(len(chart["names"]))]
         profiles["label"] = f"x ({profiles['unit']})" if profiles["unit"] else "x"
         data["profiles"] = profiles
-        charts = "".join(_chart(chart["title"], chart["unit"], chart["log"], pressed=False) for chart in profiles["charts"])
+        charts = "".join(_chart(chart["title"], chart["unit"], chart["log"], False) for chart in profiles["charts"])
         return f'{clock}<div class="charts">{charts}</div>'
-    drawn = fields.frames(results, chosen, times)
+    drawn = fields.frames(results, shape, chosen, times)
     data["fields"] = [{"pictures": field["pictures"]} for field in drawn["fields"]]
     width, height = drawn["size"]
     figures = []
@@ -221,11 +225,11 @@ def _curves(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
             for label, v in chart.curves.items()
         ]
         return table(["", "at the start", "at the end"], rows)
-    data["charts"] = [{"figure": curves.figure(chart, clock).to_plotly_json(), "log": chart.key == "step"} for chart in charts]
+    data["charts"] = [{"figure": curves.figure(chart, clock).to_plotly_json(), "log": chart.log_at_first} for chart in charts]
     for one in data["charts"]:
         del one["figure"]["layout"]["template"]  # plotly's own colours
     button = '<p><button id="log-time" aria-pressed="false">logarithmic time</button></p>' if clock.log else ""
-    drawn = "".join(_chart(chart.title, chart.unit, chart.log, pressed=chart.key == "step") for chart in charts)
+    drawn = "".join(_chart(chart.title, chart.unit, chart.log, chart.log_at_first) for chart in charts)
     return f'{button}<div class="charts">{drawn}</div>'
 
 
@@ -244,7 +248,7 @@ def _summary(results: Results) -> str:
     return f'<img class="paper" alt="summary of the run" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
 
 
-def _mesh(results: Results, data: dict[str, Any]) -> str:
+def _mesh(results: Results, shape: Shape | None, data: dict[str, Any]) -> str:
     if not len(results.times):
         return ""
     told = results.provenance.get("mesh", {})
@@ -255,10 +259,10 @@ def _mesh(results: Results, data: dict[str, Any]) -> str:
         *([f"cell size, {key[2:]}", text] for key, text in sizes.items()),
     ]
     numbers = table(["", ""], rows)
-    if results.dimension == 1:
+    if shape is None:
         data["mesh"] = _cell_sizes(results)
         return f'<div class="meshes"><figure class="chart"><header>Size of the cells</header><div class="drawing"></div></figure>{numbers}</div>'
-    pictures = fields.mesh_pictures(results)
+    pictures = fields.mesh_pictures(results, shape)
     figures = [f'<figure><img class="lines" alt="the mesh" src="{pictures[0]}"></figure>']
     figures += [
         f'<figure><img class="lines" alt="a detail of the mesh" src="{p}"><figcaption>around the smallest cell</figcaption></figure>'
@@ -269,7 +273,7 @@ def _mesh(results: Results, data: dict[str, Any]) -> str:
 
 def _cell_sizes(results: Results) -> dict[str, Any]:
     x = results.points[results.cells][:, :, 0]
-    order = np.argsort(x.mean(axis=1))
+    order = np.argsort(x.mean(axis=1))[curves.evenly(len(x), curves.MOST_POINTS)]
     middle, size = x.mean(axis=1)[order], np.abs(np.diff(x, axis=1))[order, 0]
     factor, unit = prefixed(float(np.ptp(results.points[:, 0])), "m" if results.dimensional else "")
     label = f" ({unit})" if unit else ""
@@ -281,31 +285,35 @@ def _cell_sizes(results: Results) -> dict[str, Any]:
 
 
 def _certificate(results: Results) -> str:
-    """certificate.json, whatever is told of each quantity."""
+    """The laws of certificate.json, and how near each came to its tolerance."""
     certificate = results.json("certificate.json")
-    quantities = certificate.get("quantities")
-    if not isinstance(quantities, Mapping) or not quantities:
+    laws: Mapping[str, Mapping[str, Any]] = certificate.get("laws", {})
+    if not laws:
         return ""
-    passed = certificate.get("passed")
-    badge = f'<p><span class="badge {"good" if passed else "bad"}">{"every check passed" if passed else "violated"}</span></p>'
-    told = {name: one if isinstance(one, Mapping) else {"value": one} for name, one in quantities.items()}
-    columns = list(dict.fromkeys(key for one in told.values() for key in one))
-    rows = [[escape(name), *(_checked(one.get(key)) for key in columns)] for name, one in told.items()]
-    return badge + table(["", *(escape(key.replace("_", " ")) for key in columns)], rows)
+    passed = certificate["passed"]
+    badge = f'<p><span class="badge {"good" if passed else "bad"}">{"every step passed" if passed else "violated"}</span></p>'
+    return badge + table(["", "states", "", "of its tolerance", "worst", ""], [_law(name, law, results) for name, law in laws.items()])
 
 
-def _checked(given: Any) -> str:
-    if isinstance(given, bool):
-        return '<span class="good">yes</span>' if given else '<span class="bad">no</span>'
-    if isinstance(given, (list, tuple)):
-        return f"({', '.join(_checked(one) for one in given)})"
-    return "" if given is None else number(given)
+def _law(name: str, law: Mapping[str, Any], results: Results) -> list[str]:
+    title = f'{escape(name.replace("_", " "))}<br><span class="note">{escape(law["what"])}</span>'
+    if law["step"] is None:
+        return [title, number(law["checked"]), "", "", "", ""]
+    broken, tolerance = max(float(law["value"]), 0.0), float(law["tolerance"])
+    used = broken / tolerance if tolerance else float(broken > 0)
+    kind = "good" if law["passed"] else "bad"
+    meter = f'<div class="meter"><div class="{kind}" style="width:{min(100 * used, 100):.3g}%"></div></div>'
+    violations = "" if law["passed"] else f'<span class="bad">{number(law["violations"])} violations</span>'
+    place = f", at {escape(law['place'])}" if law["place"] else ""
+    worst = f"step {law['step']}, {_clock(law['time'], results)}{place}"
+    used_up = f'<span class="{kind}">{number(100 * used, "%", digits=3)}</span>'
+    return [title, number(law["checked"]), meter, used_up, worst, violations]
 
 
 def _provenance(results: Results) -> str:
     rows = []
     for key, given in results.provenance.items():
-        if key in ("warnings", "last_rejections", "outcome", "command", "mesh") or given in ({}, [], ""):
+        if key in ("warnings", "last_rejections", "outcome", "certificate", "command", "mesh") or given in ({}, [], ""):
             continue
         text = ", ".join(f"{escape(str(k))} {_plain(v)}" for k, v in given.items()) if isinstance(given, Mapping) else _plain(given)
         rows.append([escape(key.replace("_", " ")), text])
