@@ -105,15 +105,20 @@ def run(
         data = Problem.read(problem, _changes(changes))
         folder = on_root(comm, lambda: output or (last_folder(problem) if restart else default_folder(problem)))
         resolved = folder / "problem.resolved.toml"
-        started, of_another = clock.perf_counter(), restart is None and on_root(comm, resolved.exists)
+        started, before = clock.perf_counter(), on_root(comm, lambda: _written(resolved))
         _say(f"{data.title or problem.stem}: results go to {folder}")
         try:
             run_problem(data, folder, comm, restart)
         finally:
-            if resolved.exists() and not of_another:
+            if comm.rank == 0 and _written(resolved) != before:
                 _say(_contents(folder, clock.perf_counter() - started))
 
     _guarded(work)
+
+
+def _written(path: Path) -> int | None:
+    """When a file was written, in nanoseconds; None if it is not there."""
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 @app.command()

@@ -152,6 +152,11 @@ class Integrator:
     def energy(self) -> float:
         return self._energy
 
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left."""
+        return self.time >= float(self.settings.end) or (self.settings.steady and self.steady)
+
     def start(self) -> Step:
         """Step 0: the initial state."""
         fluxes = {(name, boundary): 0.0 for name in self.system.model.names for boundary in self.system.problem.boundary}
@@ -167,7 +172,7 @@ class Integrator:
             except NotConverged as unsolved:
                 self._restore()
                 self.rejections.reasons.append(f"the steady state at once: {unsolved}{failure.history(unsolved.residuals)}")
-        while self.time < end and not (self.settings.steady and self.steady):
+        while not self.ended:
             yield self._advance(end)
 
     def _settle(self, end: float) -> Step:

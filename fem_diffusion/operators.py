@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from dolfinx import fem, la
@@ -17,26 +15,23 @@ from ufl.corealg.map_dag import map_expr_dag
 from ufl.corealg.multifunction import MultiFunction
 from ufl.domain import extract_unique_domain
 
-from .errors import InputError
-
-T = TypeVar("T")
-
-# The default of 10 s is too short where several processes compile on a busy machine.
-JIT_OPTIONS = {"timeout": 120, "cffi_extra_compile_args": ["-O2", "-g0"]}
+from .compile_lock import compiled
 
 
 def compile_form(form: Any) -> Any:
-    """The form as compiled code. A compilation that was killed leaves a lock on which every later run waits in vain: it is named."""
+    """The form as compiled code. Collective."""
     general = map_integrand_dags(_General(form.ufl_domain()), form)
     if general.empty():  # integrands that are zero are dropped, and DOLFINx makes nothing of no integrals
         general = form
-    return _naming_stale_locks(lambda: fem.form(general, jit_options=JIT_OPTIONS))
+    comm = general.ufl_domain().ufl_cargo().comm
+    return compiled(comm, lambda options: fem.form(general, jit_options=options))
 
 
 def compile_expression(expression: Any, points: np.ndarray) -> Any:
-    """The expression as compiled code, to be evaluated at points (n, dimension) of the reference cell."""
-    general = map_expr_dag(_General(extract_unique_domain(expression)), expression)
-    return _naming_stale_locks(lambda: fem.Expression(general, points, jit_options=JIT_OPTIONS))
+    """The expression as compiled code, to be evaluated at points (n, dimension) of the reference cell. Collective."""
+    domain = extract_unique_domain(expression)
+    general = map_expr_dag(_General(domain), expression)
+    return compiled(domain.ufl_cargo().comm, lambda options: fem.Expression(general, points, jit_options=options))
 
 
 class _General(MultiFunction):
@@ -64,22 +59,6 @@ class _General(MultiFunction):
 
     def label(self, label: Any) -> Any:
         return self._labels.setdefault(label, classes.Label(len(self._labels)))
-
-
-def _naming_stale_locks(compile: Callable[[], T]) -> T:
-    try:
-        return compile()
-    except (TimeoutError, RuntimeError) as error:
-        # on several ranks DOLFINx passes rank 0's failure on as text, and to the others only that there was one
-        if not any(text in str(error) for text in ("timed out", "failed on root")):
-            raise
-        cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fenics"
-        locks = [source for source in cache.glob("libffcx_*.c") if not source.with_suffix(".c.cached").exists()]
-        names = "\n".join(f"  rm {lock}" for lock in locks) or f"  rm -r {cache}"
-        raise InputError(
-            f"compiling the equations took more than {JIT_OPTIONS['timeout']} s: another run is compiling the same on a busy machine (try again), "
-            f"or one was killed while it did, and left a lock to remove:\n{names}"
-        ) from error
 
 
 class Operators(Protocol):

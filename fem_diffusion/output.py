@@ -63,6 +63,7 @@ class Output:
         self._mesh = _mesh_numbers(system)
         if continued is None:
             on_root(system.comm, lambda: make_folder(folder))
+        self._write(self._copy_problem)  # first: it shows that the folder is that of a run
         done = continued or {"fields": 0, "field_time": -np.inf, "drawn_from": 0, "rows": 0, "history_bytes": 0, "seconds": 0.0}
         self._series = FieldSeries(
             folder / "fields.vtkhdf", system.formulation.scalar_space, system.scales.length, system.geometry.wrap, done["fields"]
@@ -74,11 +75,13 @@ class Output:
             self._columns.recall(continued["columns"])
         self._write(lambda: self._open(done["history_bytes"], continued is not None))
 
+    def _copy_problem(self) -> None:
+        (self.folder / "problem.resolved.toml").write_text(self._system.given.resolved())
+        for name, module in self._system.given.own_modules.items():
+            shutil.copy(module, self.folder / name)
+
     def _open(self, history_bytes: int, continued: bool) -> None:
         system = self._system
-        (self.folder / "problem.resolved.toml").write_text(system.given.resolved())
-        for name, module in system.given.own_modules.items():
-            shutil.copy(module, self.folder / name)
         self._log = (self.folder / "run.log").open("a")
         if continued:
             os.truncate(self.folder / "history.csv", history_bytes)

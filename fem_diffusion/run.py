@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from .output import Output, clear
 from .parallel import abort_on_exception, on_root
 from .problem import Problem
 from .progress import Progress
+from .results import Results
 from .signals import Requests, Stopped
 from .system import System
 
@@ -42,13 +43,24 @@ def solve(system: System, folder: Path, checkpoint: Checkpoint | None = None, st
     start: unknowns of this rank to start from instead of the initial state
     """
     warnings = check(system).warnings
-    integrator = Integrator(system, start)
-    output = _continued(checkpoint, system, integrator, warnings, folder) if checkpoint else Output(folder, system, integrator, warnings)
+    integrator, comm = Integrator(system, start), system.comm
+    if checkpoint is not None:
+        _recall(checkpoint, system, integrator)
+        if integrator.ended and on_root(comm, lambda: _is_complete(folder, ending(integrator))):
+            if comm.rank == 0:
+                time = integrator.time * system.scales.time
+                print(
+                    f"the run has {ending(integrator)}, t = {time:g}: nothing is left to do; --restart --set time.end=... goes on from there"
+                )
+            return
+    output = Output(folder, system, integrator, warnings, checkpoint.output if checkpoint else None)
+    if checkpoint is not None:
+        output.certificate.recall(checkpoint.certificate)
     try:
-        with Requests(system.comm) as requests, Progress(system) as progress:
+        with Requests(comm) as requests, Progress(system) as progress:
             checkpoints = Checkpoints(system, integrator, output, requests)
             system.newton.watch = checkpoints.look
-            for step in steps(integrator):
+            for step in steps(integrator, continued=checkpoint is not None):
                 output.record(step)
                 progress.show(step)
                 output.certificate.require()
@@ -82,19 +94,22 @@ def found(problem: Problem, folder: Path, which: str) -> Checkpoint | None:
     return checkpoint
 
 
-def _continued(checkpoint: Checkpoint, system: System, integrator: Integrator, warnings: Sequence[str], folder: Path) -> Output:
+def _recall(checkpoint: Checkpoint, system: System, integrator: Integrator) -> None:
     """Everything as it was when the checkpoint was written."""
     vectors = checkpoint.vectors(system, number_vertices(system.formulation.scalar_space))
     integrator.recall(checkpoint.integrator, vectors, same_unknowns=checkpoint.formulation == system.formulation.name)
-    output = Output(folder, system, integrator, warnings, checkpoint.output)
-    output.certificate.recall(checkpoint.certificate)
-    return output
 
 
-def steps(integrator: Integrator) -> Iterator[Step]:
-    """The initial state, unless it is that of a checkpoint, and all steps. Raises StepFailed when no step succeeds, or a steady state is not
-    reached."""
-    if integrator.number == 0:
+def _is_complete(folder: Path, outcome: str) -> bool:
+    """Whether a run that ended so has written everything."""
+    results = Results(folder)
+    return results.provenance.get("outcome") == outcome and (folder / "report.html").exists()
+
+
+def steps(integrator: Integrator, continued: bool = False) -> Iterator[Step]:
+    """The initial state, unless the run is one that is continued, and all steps. Raises StepFailed when no step succeeds, or a steady state is
+    not reached."""
+    if not continued:
         yield integrator.start()
     yield from integrator.steps()
     if integrator.settings.steady and not integrator.steady:
