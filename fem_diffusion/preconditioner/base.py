@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from petsc4py import PETSc
 
@@ -24,7 +24,7 @@ class LinearSolver:
     keeps: whether Newton's method is to go on with an old Jacobian as long as that converges fast
     """
 
-    description: ClassVar[str] = "as asked for"
+    description: str = "as asked for"
 
     def __init__(self) -> None:
         self.options: dict[str, Any] = {}

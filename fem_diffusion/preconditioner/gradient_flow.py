@@ -368,6 +368,7 @@ class GradientFlow(_OfShell):
         self._short = OnLattice.of(operators) or Factorised(operators)
         self._long, self._may_factor = Factors(operators), may_factor
         self._now: OnLattice | Factorised | Factors = self._short
+        self.description = f"{self._short.description[:-1]}; at long steps of small problems LU factors)"
         self._too_long = np.inf  # a step at which the short one took too many iterations
 
     def attach(self, solver: PETSc.KSP) -> None:
