@@ -14,7 +14,7 @@ from ..paraview import Array, Ints
 from ..picture.page import COLORS
 from ..picture.shape import EMPTY, Shape
 
-_PALETTE = np.round(255 * COLORS(np.linspace(0, 1, 256))[:, :3])
+_PALETTE = np.round(255 * COLORS(np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
 _FINER = 3  # lines are drawn larger by this, and then shrunk
 
 
@@ -75,16 +75,20 @@ class Raster:
         self.rows = shape.rows.reshape(-1, 3)[triangle[seen]]
         self.weights = weights[seen]
         self.light = shape.light[3 * triangle[seen]]
+        self._lit = bool(np.any(self.light != 1))
 
     def at_pixels(self, values: Array) -> Array:
         """A field at `pixels` from its nodal values."""
-        return np.sum(values[self.rows] * self.weights, axis=1)
+        return np.einsum("ij,ij->i", values[self.rows], self.weights)
 
     def picture(self, at_pixels: Array, low: float, high: float) -> str:
         """A field in colours from `low` to `high`, as a data URL; where it is nan, grey."""
-        blank = np.isnan(at_pixels)
-        place = np.clip(np.where(blank, 0.0, (at_pixels - low) / (high - low)) * 255, 0, 255).astype(np.uint8)
-        colors = np.where(blank[:, None], 255 * EMPTY, _PALETTE[place]) * self.light[:, None]
+        level = np.clip((at_pixels - low) * (255 / (high - low)), 0, 255)
+        blank = np.isnan(level)
+        colors = _PALETTE[np.where(blank, 0, level).astype(np.uint8)]
+        colors[blank] = round(255 * EMPTY)
+        if self._lit:
+            colors = colors * self.light[:, None]
         image = np.zeros((self._size[0] * self._size[1], 4), dtype=np.uint8)
         image[self.pixels, :3] = colors
         image[self.pixels, 3] = 255
@@ -97,7 +101,7 @@ def lines(ends: Array, window: Window, width: float) -> str:
     for line in _finely(ends, window).reshape(-1, 4).tolist():
         draw.line(line, fill=255, width=round(_FINER * width))
     opacity = image.reduce(_FINER)
-    return _data_url(Image.merge("LA", (Image.new("L", opacity.size), opacity)), "png", optimize=True)
+    return _data_url(Image.merge("LA", (Image.new("L", opacity.size), opacity)), "png")
 
 
 def polygons(corners: Array, light: Array, window: Window) -> str:
@@ -106,7 +110,7 @@ def polygons(corners: Array, light: Array, window: Window) -> str:
     places: list[list[list[int]]] = _finely(corners, window).tolist()  # type: ignore[assignment]
     for polygon, grey in zip(places, light, strict=True):
         draw.polygon([(x, y) for x, y in polygon], fill=(int(255 * grey), 255), outline=(70, 255))
-    return _data_url(image.reduce(_FINER), "png", optimize=True)
+    return _data_url(image.reduce(_FINER), "png")
 
 
 def _paper(mode: str, window: Window) -> tuple[Image.Image, ImageDraw.ImageDraw]:
