@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -219,7 +220,7 @@ def test_a_plate(results: Write, browser: Browser) -> None:
 
     assert "400 triangles" in browser.one("#mesh").text and "231" in browser.one("#mesh").text
     assert browser.run("return document.querySelector('#mesh .lines').naturalWidth") == 720
-    assert "provenance" not in browser.one("#reproduce").text
+    assert "every step passed" in browser.one("#certificate").text and "mass Ag" in browser.one("#certificate").text
     browser.click(browser.one("#reproduce summary"))
     assert 'interaction = "12 kJ/mol"' in browser.all("#reproduce pre")[-1].text
 
@@ -284,16 +285,26 @@ def test_a_run_that_goes_on_and_one_without_fields(results: Write, browser: Brow
     (tmp_path / "problem.resolved.toml").write_text((folder / "problem.resolved.toml").read_text())
     (tmp_path / "history.csv").write_text("\n".join(text.splitlines()[:6]))
     (tmp_path / "run.log").write_text("1 unknown\nwarning: the mesh is <coarse>\nstep 0\n")
-    (tmp_path / "certificate.json").write_text(
-        '{"passed": false, "quantities": {"mass of Ag": {"worst": 2e-13, "place": [1e-9, 0.0], "passed": false}, "other": 3}}'
-    )
+    law = {
+        "passed": False,
+        "what": "change of the amount",
+        "unit": "mass",
+        "checked": 4,
+        "violations": 2,
+        "value": 3e-13,
+        "tolerance": 2e-13,
+    }
+    worst = {"step": 3, "time": 3.0, "place": "(1e-09, 0)"}
+    (tmp_path / "certificate.json").write_text(json.dumps({"passed": False, "strict": False, "laws": {"mass_Ag": law | worst}}))
     browser.window(1400)
     assert browser.open(report.write(tmp_path)) == []
     assert browser.one("header .badge").text == "not ended"
     assert "the mesh is <coarse>" in browser.all(".message")[1].text
     assert "until t = 3 s" in browser.one(".facts").text  # the last of the five rows is not whole
     assert [element.text for element in browser.all("nav a")] == ["What was solved", "Curves", "Certificate", "Provenance", "Reproduce"]
-    assert "violated" in browser.one("#certificate").text and "2 × 10−13" in browser.one("#certificate").text.replace("\u2009", " ")
+    certificate = browser.one("#certificate").text
+    assert "violated" in certificate and "150 %" in certificate and "2 violations" in certificate
+    assert "step 3, t = 3 s, at (1e-09, 0)" in certificate
     with pytest.raises(InputError, match="give the folder of a run"):
         report.write(tmp_path.parent)
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from functools import cache
@@ -105,7 +106,8 @@ def _volume_dimension(results: Results) -> int:
 def _outcome(results: Results) -> str:
     provenance, history = results.provenance, results.history
     outcome = str(provenance.get("outcome", "not ended: it still runs, or was killed"))
-    word, _, message = outcome.partition(": ")
+    word = re.split(r": | after ", outcome)[0]
+    message = outcome.removeprefix(word).removeprefix(":").strip()
     kind = "good" if word.startswith("reached") else "bad" if word in ("failed", "crashed") else "caution"
     facts = [f'<li><span class="badge {kind}">{escape(word)}</span></li>']
     if history and outcome != STEADY:
@@ -281,31 +283,35 @@ def _cell_sizes(results: Results) -> dict[str, Any]:
 
 
 def _certificate(results: Results) -> str:
-    """certificate.json, whatever is told of each quantity."""
+    """The laws of certificate.json, and how near each came to its tolerance."""
     certificate = results.json("certificate.json")
-    quantities = certificate.get("quantities")
-    if not isinstance(quantities, Mapping) or not quantities:
+    laws: Mapping[str, Mapping[str, Any]] = certificate.get("laws", {})
+    if not laws:
         return ""
-    passed = certificate.get("passed")
-    badge = f'<p><span class="badge {"good" if passed else "bad"}">{"every check passed" if passed else "violated"}</span></p>'
-    told = {name: one if isinstance(one, Mapping) else {"value": one} for name, one in quantities.items()}
-    columns = list(dict.fromkeys(key for one in told.values() for key in one))
-    rows = [[escape(name), *(_checked(one.get(key)) for key in columns)] for name, one in told.items()]
-    return badge + table(["", *(escape(key.replace("_", " ")) for key in columns)], rows)
+    passed = certificate["passed"]
+    badge = f'<p><span class="badge {"good" if passed else "bad"}">{"every step passed" if passed else "violated"}</span></p>'
+    return badge + table(["", "states", "", "of its tolerance", "worst", ""], [_law(name, law, results) for name, law in laws.items()])
 
 
-def _checked(given: Any) -> str:
-    if isinstance(given, bool):
-        return '<span class="good">yes</span>' if given else '<span class="bad">no</span>'
-    if isinstance(given, (list, tuple)):
-        return f"({', '.join(_checked(one) for one in given)})"
-    return "" if given is None else number(given)
+def _law(name: str, law: Mapping[str, Any], results: Results) -> list[str]:
+    title = f'{escape(name.replace("_", " "))}<br><span class="note">{escape(law["what"])}</span>'
+    if law["step"] is None:
+        return [title, number(law["checked"]), "", "", "", ""]
+    broken, tolerance = max(float(law["value"]), 0.0), float(law["tolerance"])
+    used = broken / tolerance if tolerance else float(broken > 0)
+    kind = "good" if law["passed"] else "bad"
+    meter = f'<div class="meter"><div class="{kind}" style="width:{min(100 * used, 100):.3g}%"></div></div>'
+    violations = "" if law["passed"] else f'<span class="bad">{number(law["violations"])} violations</span>'
+    place = f", at {escape(law['place'])}" if law["place"] else ""
+    worst = f"step {law['step']}, {_clock(law['time'], results)}{place}"
+    used_up = f'<span class="{kind}">{number(100 * used, "%", digits=3)}</span>'
+    return [title, number(law["checked"]), meter, used_up, worst, violations]
 
 
 def _provenance(results: Results) -> str:
     rows = []
     for key, given in results.provenance.items():
-        if key in ("warnings", "last_rejections", "outcome", "command", "mesh") or given in ({}, [], ""):
+        if key in ("warnings", "last_rejections", "outcome", "certificate", "command", "mesh") or given in ({}, [], ""):
             continue
         text = ", ".join(f"{escape(str(k))} {_plain(v)}" for k, v in given.items()) if isinstance(given, Mapping) else _plain(given)
         rows.append([escape(key.replace("_", " ")), text])
