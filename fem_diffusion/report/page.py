@@ -61,7 +61,7 @@ def _page(results: Results) -> str:
     links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in there.items())
     body = "\n".join(f'<section id="{key}"><h2>{title}</h2>\n{html}\n</section>' for key, (title, html) in there.items())
     title = escape(results.problem["title"] or results.folder.resolve().name)
-    numbers = json.dumps(data).replace("</", "<\\/")  # which would end the script
+    numbers = json.dumps(data).replace("<", "\\u003c")  # or a name could end the script
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
