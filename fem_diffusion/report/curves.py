@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from ..picture.numbers import prefixed
 from ..picture.page import LINES
-from ..results import Array
+from ..results import Array, Ints
 
 MOST_POINTS = 1500
 """Of a curve: of more rows, so many that lie evenly."""
@@ -127,13 +127,13 @@ class Clock:
 
     label: str
     x: Array
-    rows: Array
+    rows: Ints
     log: bool
 
     @classmethod
     def of(cls, history: Mapping[str, Array], dimensional: bool) -> Clock:
         steps, time = history["step"], history["time"]
-        rows = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_POINTS)).round().astype(int))
+        rows = evenly(len(steps), MOST_POINTS)
         if time[-1] <= time[0]:
             return cls("step", steps[rows], rows, log=False)
         size, unit = prefixed(float(time[-1]), "s" if dimensional else "")
@@ -155,6 +155,11 @@ def figure(chart: Chart, clock: Clock) -> go.Figure:
         for (label, values), color in zip(chart.curves.items(), COLORS * len(chart.curves), strict=False)
     ]
     return go.Figure(lines, {"xaxis": {"title": {"text": clock.label}}, "showlegend": len(lines) > 1, "hovermode": "x unified"})
+
+
+def evenly(count: int, most: int) -> Ints:
+    """So many of `count` places, first and last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def rounded(values: npt.NDArray[np.floating[Any]], digits: int = 9) -> list[float | None]:

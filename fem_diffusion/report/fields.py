@@ -10,9 +10,9 @@ import numpy as np
 
 from ..paraview import Array, DrawnMesh, cell_of
 from ..picture.numbers import common_range, prefixed, spread
-from ..picture.shape import shape_of
+from ..picture.shape import Shape, shape_of
 from ..results import Results
-from .curves import rounded
+from .curves import evenly, rounded
 from .raster import Raster, Window, lines, polygons
 
 MOST_FRAMES, MOST_SPECIES = 40, 6
@@ -23,6 +23,8 @@ MOST_POINTS = 800
 """Of a profile: of more vertices, so many that lie evenly among them."""
 DETAIL = 30
 """Sizes of the smallest cell in a detail of the mesh."""
+MOST_FACES = 200_000
+"""Of a solid's surface that are drawn one by one: more would be a grey surface."""
 PHI = "φ"
 
 Times = Sequence[tuple[float, int]]
@@ -60,7 +62,7 @@ def fields_of(results: Results, concentration: str, times: Times) -> list[Field]
 def profiles(results: Results, fields: list[Field], times: Times) -> dict[str, Any]:
     """For one dimension: x, its unit, and the charts, each with the values of its curves by time."""
     order = np.argsort(results.points[:, 0], kind="stable")
-    order = order[np.unique(np.linspace(0, len(order) - 1, min(len(order), MOST_POINTS)).round().astype(int))]
+    order = order[evenly(len(order), MOST_POINTS)]
     size, unit = prefixed(float(np.ptp(results.points[:, 0])), "m" if results.dimensional else "")
     charts = []
     for title, some in (
@@ -83,9 +85,15 @@ def profiles(results: Results, fields: list[Field], times: Times) -> dict[str, A
     return {"x": rounded(results.points[order, 0] / size, 6), "unit": unit, "charts": charts}
 
 
-def frames(results: Results, fields: list[Field], times: Times) -> dict[str, Any]:
+def geometry(results: Results) -> Shape | None:
+    """What the pictures are of: none in one dimension, and before the first fields."""
+    if not len(results.times) or results.dimension == 1:
+        return None
+    return shape_of(DrawnMesh(cell_of(results.vtk_type), results.points, results.cells))
+
+
+def frames(results: Results, shape: Shape, fields: list[Field], times: Times) -> dict[str, Any]:
     """For two and three dimensions: the size of the pictures, the lines around the shape, and of each field its range and its pictures."""
-    shape = shape_of(_mesh_of(results))
     pixels = MOST_PIXELS / (len(times) * max(len(fields), 1))
     width = int(np.clip(np.sqrt(pixels / shape.aspect), NARROWEST, WIDEST if shape.aspect < 1 else WIDEST / shape.aspect))
     window = Window.around(shape.corners, width)
@@ -105,18 +113,16 @@ def frames(results: Results, fields: list[Field], times: Times) -> dict[str, Any
     return {"size": window.size, "outline": lines(shape.outline, window, 1.2), "fields": drawn}
 
 
-def mesh_pictures(results: Results) -> list[str]:
+def mesh_pictures(results: Results, shape: Shape) -> list[str]:
     """The mesh as a whole, and where its cells are too small to be seen, around the smallest one."""
-    mesh = _mesh_of(results)
-    shape = shape_of(mesh)
     window = Window.around(shape.corners, round(WIDEST / max(1.0, shape.aspect)))
-    if mesh.cell in ("tetrahedron", "hexahedron"):
+    if results.dimension == 3:
         faces = shape.corners.reshape(-1, 3, 2)
         light = shape.light[::3]
-        if mesh.cell == "hexahedron":  # two triangles make one face
+        if cell_of(results.vtk_type) == "hexahedron":  # two triangles make one face
             faces, light = np.concatenate([faces[::2], faces[1::2, 2:]], axis=1), light[::2]
-        return [polygons(faces, light, window)]
-    edges = _edges(mesh)
+        return [polygons(faces, light, window) if len(faces) < MOST_FACES else lines(shape.outline, window, 1.0)]
+    edges = _edges(results)
     length = np.linalg.norm(edges[:, 1] - edges[:, 0], axis=1)
     smallest = float(length.min())
     pictures = [lines(edges if np.median(length) * window.scale > 3 else shape.outline, window, 0.5)]
@@ -130,11 +136,7 @@ def mesh_pictures(results: Results) -> list[str]:
     return pictures
 
 
-def _mesh_of(results: Results) -> DrawnMesh:
-    return DrawnMesh(cell_of(results.vtk_type), results.points, results.cells)
-
-
-def _edges(mesh: DrawnMesh) -> Array:
+def _edges(results: Results) -> Array:
     """(n, 2, 2) of a flat mesh, each once."""
-    pairs = np.stack([mesh.cells, np.roll(mesh.cells, -1, axis=1)], axis=-1).reshape(-1, 2)
-    return mesh.points[np.unique(np.sort(pairs, axis=1), axis=0)][:, :, :2]
+    pairs = np.stack([results.cells, np.roll(results.cells, -1, axis=1)], axis=-1).reshape(-1, 2)
+    return results.points[np.unique(np.sort(pairs, axis=1), axis=0)][:, :, :2]

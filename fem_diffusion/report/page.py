@@ -19,6 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from ..picture.numbers import prefixed
 from ..picture.page import COLORS as COLOR_MAP
+from ..picture.shape import Shape
 from ..results import Results
 from . import curves, fields, model
 from .text import number, table
@@ -47,12 +48,13 @@ def _page(results: Results) -> str:
     data: dict[str, Any] = {}
     molar = "mol" in next((results.unit(name) for name in results.species if name in results.point_names), "")
     units = curves.Units(results.dimensional, molar, _volume_dimension(results))
+    shape = fields.geometry(results)
     sections = {
         "problem": ("What was solved", model.section(results, molar)),
-        "fields": ("Fields over time", _fields(results, units, data)),
+        "fields": ("Fields over time", _fields(results, shape, units, data)),
         "curves": ("Curves", _curves(results, units, data)),
         "summary": ("Summary", _summary(results)),
-        "mesh": ("Mesh", _mesh(results, data)),
+        "mesh": ("Mesh", _mesh(results, shape, data)),
         "certificate": ("Certificate", _certificate(results)),
         "provenance": ("Provenance", _provenance(results)),
         "reproduce": ("Reproduce", _reproduce(results)),
@@ -140,7 +142,7 @@ def _clock(time: float, results: Results) -> str:
 # --- the fields
 
 
-def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
+def _fields(results: Results, shape: Shape | None, units: curves.Units, data: dict[str, Any]) -> str:
     steady = results.provenance.get("outcome") == STEADY
     times = fields.shown_times(results)
     if steady and len(results.history["step"]) == 2:
@@ -158,7 +160,7 @@ def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
         if last
         else f"<p><b>{data['times'][0]}</b></p>"
     )
-    if results.dimension == 1:
+    if shape is None:
         profiles = fields.profiles(results, chosen, times)
         for chart in profiles["charts"]:
             chart["colors"] = [curves.COLORS[k % len(curves.COLORS)] for k in range(len(chart["names"]))]
@@ -166,7 +168,7 @@ def _fields(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
         data["profiles"] = profiles
         charts = "".join(_chart(chart["title"], chart["unit"], chart["log"], pressed=False) for chart in profiles["charts"])
         return f'{clock}<div class="charts">{charts}</div>'
-    drawn = fields.frames(results, chosen, times)
+    drawn = fields.frames(results, shape, chosen, times)
     data["fields"] = [{"pictures": field["pictures"]} for field in drawn["fields"]]
     width, height = drawn["size"]
     figures = []
@@ -246,7 +248,7 @@ def _summary(results: Results) -> str:
     return f'<img class="paper" alt="summary of the run" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}">'
 
 
-def _mesh(results: Results, data: dict[str, Any]) -> str:
+def _mesh(results: Results, shape: Shape | None, data: dict[str, Any]) -> str:
     if not len(results.times):
         return ""
     told = results.provenance.get("mesh", {})
@@ -257,10 +259,10 @@ def _mesh(results: Results, data: dict[str, Any]) -> str:
         *([f"cell size, {key[2:]}", text] for key, text in sizes.items()),
     ]
     numbers = table(["", ""], rows)
-    if results.dimension == 1:
+    if shape is None:
         data["mesh"] = _cell_sizes(results)
         return f'<div class="meshes"><figure class="chart"><header>Size of the cells</header><div class="drawing"></div></figure>{numbers}</div>'
-    pictures = fields.mesh_pictures(results)
+    pictures = fields.mesh_pictures(results, shape)
     figures = [f'<figure><img class="lines" alt="the mesh" src="{pictures[0]}"></figure>']
     figures += [
         f'<figure><img class="lines" alt="a detail of the mesh" src="{p}"><figcaption>around the smallest cell</figcaption></figure>'
@@ -271,7 +273,7 @@ def _mesh(results: Results, data: dict[str, Any]) -> str:
 
 def _cell_sizes(results: Results) -> dict[str, Any]:
     x = results.points[results.cells][:, :, 0]
-    order = np.argsort(x.mean(axis=1))
+    order = np.argsort(x.mean(axis=1))[curves.evenly(len(x), curves.MOST_POINTS)]
     middle, size = x.mean(axis=1)[order], np.abs(np.diff(x, axis=1))[order, 0]
     factor, unit = prefixed(float(np.ptp(results.points[:, 0])), "m" if results.dimensional else "")
     label = f" ({unit})" if unit else ""

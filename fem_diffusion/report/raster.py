@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..picture.page import COLORS
 from ..picture.shape import EMPTY, Shape
 
 _PALETTE = np.round(255 * COLORS(np.linspace(0, 1, 256))[:, :3]).astype(np.uint8)
+_AT_ONCE = 1_000_000  # pixels of rectangles around triangles: memory
 _FINER = 3  # lines are drawn larger by this, and then shrunk
 
 
@@ -54,27 +56,21 @@ class Raster:
     def __init__(self, shape: Shape, window: Window) -> None:
         self._size = width, height = window.size
         corners = window.place(shape.corners).reshape(-1, 3, 2)
-
-        # each triangle with each pixel of the rectangle around it
         first = np.floor(corners.min(axis=1)).astype(np.int64)
         extent = np.ceil(corners.max(axis=1)).astype(np.int64) - first + 1
-        count = extent.prod(axis=1)
-        triangle = np.repeat(np.arange(len(corners)), count)
-        place = np.arange(len(triangle)) - np.repeat(np.cumsum(count) - count, count)
-        p = first[triangle] + np.stack([place % extent[triangle, 0], place // extent[triangle, 0]], axis=1)
-        a, b, c = (corners[triangle, k] for k in range(3))
-        with np.errstate(divide="ignore", invalid="ignore"):  # a triangle without area shows nowhere
-            weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], axis=1) / _cross(b - a, c - a)[:, None]
-        inside = np.flatnonzero((weights > -1e-6).all(axis=1) & (p >= 0).all(axis=1) & (p < [width, height]).all(axis=1))
-
-        # painted in order, as a painter does: of equal pixels the last one counts
         shown = np.full(width * height, -1)
-        shown[p[inside, 1] * width + p[inside, 0]] = inside
+        weights = np.zeros((width * height, 3))
+        parts = np.searchsorted(np.cumsum(extent.prod(axis=1)), np.arange(0, extent.prod(axis=1).sum(), _AT_ONCE))
+        for start, end in pairwise([*parts, len(corners)]):
+            some = slice(start, end)
+            triangle, pixel, of_corners = _covered(corners[some], first[some], extent[some], width, height)
+            # painted in order, as a painter does: of equal pixels the last one counts
+            shown[pixel], weights[pixel] = start + triangle, of_corners
         self.pixels = np.flatnonzero(shown >= 0)
         seen = shown[self.pixels]
-        self.rows = shape.rows.reshape(-1, 3)[triangle[seen]]
-        self.weights = weights[seen]
-        self.light = shape.light[3 * triangle[seen]]
+        self.rows = shape.rows.reshape(-1, 3)[seen]
+        self.weights = weights[self.pixels]
+        self.light = shape.light[3 * seen]
         self._lit = bool(np.any(self.light != 1))
 
     def at_pixels(self, values: Array) -> Array:
@@ -93,6 +89,22 @@ class Raster:
         image[self.pixels, :3] = colors
         image[self.pixels, 3] = 255
         return _data_url(Image.fromarray(image.reshape(self._size[1], self._size[0], 4)), "webp", quality=82, method=1)
+
+
+def _covered(corners: Array, first: Ints, extent: Ints, width: int, height: int) -> tuple[Ints, Ints, Array]:
+    """Which triangle has which pixel, triangle by triangle, and the weights of its corners there.
+
+    first, extent: (k, 2) the rectangles of pixels around the triangles
+    """
+    count = extent.prod(axis=1)
+    triangle = np.repeat(np.arange(len(corners)), count)
+    place = np.arange(len(triangle)) - np.repeat(np.cumsum(count) - count, count)
+    p = first[triangle] + np.stack([place % extent[triangle, 0], place // extent[triangle, 0]], axis=1)
+    a, b, c = (corners[triangle, k] for k in range(3))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a triangle without area shows nowhere
+        weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], axis=1) / _cross(b - a, c - a)[:, None]
+    inside = (weights > -1e-6).all(axis=1) & (p >= 0).all(axis=1) & (p < [width, height]).all(axis=1)
+    return triangle[inside], p[inside, 1] * width + p[inside, 0], weights[inside]
 
 
 def lines(ends: Array, window: Window, width: float) -> str:
