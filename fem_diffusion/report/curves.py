@@ -32,6 +32,7 @@ class Chart:
     """Curves with one vertical axis.
 
     curves:   the values at `rows` of the history by what is written at them
+    dots:     instead of lines
     log:      whether the vertical axis may be logarithmic
     """
 
@@ -43,8 +44,19 @@ class Chart:
 
     @property
     def log(self) -> bool:
+        values = self._values
+        return bool(values.min(initial=0.0) >= 0 and values.max(initial=0.0) > 0)
+
+    @property
+    def log_at_first(self) -> bool:
+        """Whether it is so until the reader changes it: where the curve spans decades."""
+        values = self._values
+        return self.key in ("step", "dissipation") and self.log and bool(values.max() > 100 * values[values > 0].min())
+
+    @property
+    def _values(self) -> Array:
         values = np.concatenate(list(self.curves.values()))
-        return bool(np.nanmin(values, initial=0.0) >= 0 and np.nanmax(values, initial=0.0) > 0)
+        return values[np.isfinite(values)]
 
 
 @dataclass(frozen=True)
@@ -138,7 +150,8 @@ class Clock:
             return cls("step", steps[rows], rows, log=False)
         size, unit = prefixed(float(time[-1]), "s" if dimensional else "")
         later = time[time > 0]
-        return cls(f"time ({unit})" if unit else "time", time[rows] / size, rows, log=bool(later[-1] > 100 * later[0]))
+        shown = np.asarray(time[rows] / size, dtype=np.float64)
+        return cls(f"time ({unit})" if unit else "time", shown, rows, log=bool(later[-1] > 100 * later[0]))
 
 
 def figure(chart: Chart, clock: Clock) -> go.Figure:

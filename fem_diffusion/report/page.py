@@ -166,7 +166,7 @@ def _fields(results: Results, shape: Shape | None, units: curves.Units, data: di
             chart["colors"] = [curves.COLORS[k % len(curves.COLORS)] for k in range(len(chart["names"]))]
         profiles["label"] = f"x ({profiles['unit']})" if profiles["unit"] else "x"
         data["profiles"] = profiles
-        charts = "".join(_chart(chart["title"], chart["unit"], chart["log"], pressed=False) for chart in profiles["charts"])
+        charts = "".join(_chart(chart["title"], chart["unit"], chart["log"], False) for chart in profiles["charts"])
         return f'{clock}<div class="charts">{charts}</div>'
     drawn = fields.frames(results, shape, chosen, times)
     data["fields"] = [{"pictures": field["pictures"]} for field in drawn["fields"]]
@@ -225,11 +225,11 @@ def _curves(results: Results, units: curves.Units, data: dict[str, Any]) -> str:
             for label, v in chart.curves.items()
         ]
         return table(["", "at the start", "at the end"], rows)
-    data["charts"] = [{"figure": curves.figure(chart, clock).to_plotly_json(), "log": chart.key == "step"} for chart in charts]
+    data["charts"] = [{"figure": curves.figure(chart, clock).to_plotly_json(), "log": chart.log_at_first} for chart in charts]
     for one in data["charts"]:
         del one["figure"]["layout"]["template"]  # plotly's own colours
     button = '<p><button id="log-time" aria-pressed="false">logarithmic time</button></p>' if clock.log else ""
-    drawn = "".join(_chart(chart.title, chart.unit, chart.log, pressed=chart.key == "step") for chart in charts)
+    drawn = "".join(_chart(chart.title, chart.unit, chart.log, chart.log_at_first) for chart in charts)
     return f'{button}<div class="charts">{drawn}</div>'
 
 

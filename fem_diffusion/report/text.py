@@ -63,5 +63,5 @@ def _power(text: str) -> str:
     mantissa = mantissa.replace("-", "−")
     if not e:
         return mantissa
-    times = f"{mantissa}&thinsp;×&thinsp;" if mantissa not in ("1", "1.0") else ""
+    times = f"{mantissa}\u202f×\u202f" if mantissa not in ("1", "1.0") else ""
     return f"{times}10<sup>{str(int(exponent)).replace('-', '−')}</sup>"
