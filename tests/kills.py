@@ -175,6 +175,7 @@ PLACES: dict[str, Callable[[Happen], None]] = {
     "fields: before they have their name": _plan("shared_file", "os.replace", where=_in("fields")),
     "fields: before they are in the series": _plan("paraview", "_write_index"),
     "fields: before the series has its name": _plan("paraview", "os.replace", where=_named("fields.vtkhdf.partial")),
+    "history: a row": _plan("output", "Output._append"),
     "history: half a row": _half_a_row,
     "step: in an iteration": _plan("checkpoint", "Checkpoints.look"),
     "restart: continued": _plan("run", "_recall", after=True),
@@ -186,12 +187,20 @@ PLACES: dict[str, Callable[[Happen], None]] = {
 # -- what starts it
 
 
-def run(folder: Path, *arguments: str, at: tuple[str, str, int] | None = None, ranks: int = 1) -> subprocess.Popen[str]:
-    """`fem-diffusion run p.toml -o results ...` in a folder; at: what happens, the place, and at which time that it comes there"""
-    (folder / "p.toml").write_text(PROBLEM)
+At = tuple[str, str, int]  # what happens, the place, and at which time that the program comes there
+
+
+def command_of(*arguments: str, at: At | None = None, ranks: int = 1) -> list[str]:
+    """`fem-diffusion run p.toml -o results ...`"""
     program = [__file__, at[0], at[1], str(at[2])] if at else ["-m", "fem_diffusion"]
     launcher = ["mpirun", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
-    command = [*launcher, sys.executable, *program, "run", "p.toml", "-o", "results", *arguments]
+    return [*launcher, sys.executable, *program, "run", "p.toml", "-o", "results", *arguments]
+
+
+def run(folder: Path, *arguments: str, at: At | None = None, ranks: int = 1) -> subprocess.Popen[str]:
+    """That in a folder, with the problem."""
+    (folder / "p.toml").write_text(PROBLEM)
+    command = command_of(*arguments, at=at, ranks=ranks)
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"}
     )
