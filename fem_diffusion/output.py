@@ -241,6 +241,9 @@ class Output:
         outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else f"crashed: {type(error).__name__}: {error}"
         with contextlib.suppress(Exception):
             self._write_outcome(outcome, clock.perf_counter() - self._started)
+        if self._root:
+            with contextlib.suppress(OSError):  # what the full disk did not take would else be tried again, and complained of, at exit
+                self._log.close()
 
     def _write_outcome(self, outcome: str, wall: float) -> None:
         with (self.folder / "provenance.json").open("x") as file:

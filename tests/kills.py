@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time as clock
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ times = 30
 checkpoint = "0 s"
 """
 
-FILLER = "filler"
+FILLER, RANDOM = "filler", "a random moment"
 Happen = Callable[[], None]
 
 
@@ -220,22 +221,28 @@ def wait_for_step(folder: Path, process: subprocess.Popen[str], seen: int, timeo
         clock.sleep(0.002)
 
 
-def kills(folder: Path, number: int, seed: int) -> Iterator[tuple[str, float]]:
-    """Kill a run so often, each time where it goes on from the last; then let it end. Gives each place, and the seconds that the process lived.
+@dataclass(frozen=True)
+class Kill:
+    """Where a run was killed; resumed: seconds from the kill before to the first step after that, where it was watched"""
 
-    Every second kill comes at a random moment, the others at the places in turn, where steps are left; the last ones when the run ends.
-    """
+    place: str
+    resumed: float | None = None
+
+
+def kills(folder: Path, number: int, seed: int) -> Iterator[Kill]:
+    """Kill a run so often; each time it goes on from the kill before. Every third one comes at a random moment, the last two when it ends."""
     chance = random.Random(seed)
     ends = [place for place in PLACES if place.startswith("end")]
     places = [place for place in PLACES if place not in ends]
     chance.shuffle(places)
-    # a third of the kills comes at random moments
-    order = [None if i % 3 == 2 else places[(i - i // 3) % len(places)] for i in range(number - len(ends))]
-    for place in [*order, *ends]:
+    order = [RANDOM if i % 3 == 2 else places[(i - i // 3) % len(places)] for i in range(number - len(ends))]
+    for place in [*order, *ends][:number]:
         restart, seen, started = (["--restart"] if (folder / "results").exists() else []), len(log_of(folder)), clock.monotonic()
-        if place is None:
+        resumed = None
+        if place == RANDOM:
             process = run(folder, *restart)
             wait_for_step(folder, process, seen)
+            resumed = clock.monotonic() - started
             clock.sleep(chance.uniform(0, 0.1))
             process.kill()
         else:
@@ -243,7 +250,7 @@ def kills(folder: Path, number: int, seed: int) -> Iterator[tuple[str, float]]:
             process = run(folder, *restart, at=("kill", place, count))
         error = process.communicate(timeout=120)[1]
         assert process.returncode == -signal.SIGKILL, (place, process.returncode, error)
-        yield place or "a random moment", clock.monotonic() - started
+        yield Kill(place, resumed)
 
 
 if __name__ == "__main__":

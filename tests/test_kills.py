@@ -62,12 +62,41 @@ def outcome(results: Path) -> str:
 
 
 def test_twenty_kills_leave_no_trace(folder: Path, uninterrupted: Path) -> None:
-    made = [place for place, _ in kills.kills(folder, 20, seed=1)]
-    assert len(made) == 20 and made.count("a random moment") == 6
+    made = [kill.place for kill in kills.kills(folder, 20, seed=1)]
+    assert len(made) == 20 and made.count(kills.RANDOM) == 6
     end(folder)
     require_same(folder / "results", uninterrupted)
     resumed = set(re.findall(r"continued from step (\d+)", kills.log_of(folder)))
     assert len(resumed) >= 10, "the kills were spread over the run"
+
+
+def test_what_there_is_to_go_on_from(folder: Path, uninterrupted: Path) -> None:
+    """Nothing yet; another problem; the end; a newest checkpoint that was cut; a later end."""
+    process = kills.run(folder, at=("kill", "checkpoint: begun", 1))
+    process.communicate(timeout=60)
+    results = folder / "results"
+    assert process.returncode == -signal.SIGKILL and last_checkpoint(folder) == -1 and (results / "history.csv").exists()
+    end(folder)
+    require_same(results, uninterrupted)
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+
+    before = contents()
+    process = kills.run(folder, "--restart", "--set", "free_energy.0.chi=2.9")
+    assert "free_energy.0.chi: 3.0 in the checkpoint, 2.9 now" in process.communicate(timeout=60)[1] and process.returncode == 2
+    assert "the run has reached the end, t = 300: nothing is left to do" in end(folder)
+    assert contents() == before
+
+    newest = results / "checkpoint" / f"{last_checkpoint(folder):08d}.h5"
+    os.truncate(newest, newest.stat().st_size // 2)
+    end(folder)
+    require_same(results, uninterrupted)
+    assert kills.log_of(folder).count("continued from step") == 1
+
+    end(folder, "--set", "time.end=310")
+    assert (results / "history.csv").read_bytes().startswith(before[results / "history.csv"])
+    assert numbers(results)[-1, 1] == 310.0 and len(numbers(results)) > len(numbers(uninterrupted))
 
 
 # --- signals
@@ -162,7 +191,8 @@ def test_a_full_disk_costs_nothing_that_was_saved(folder: Path, uninterrupted: P
     (folder / "disk").mkdir()
     script = ["mount -t tmpfs -o size=8m tmpfs disk && cp p.toml disk && cd disk || exit 99"]
     for i, (place, count, _) in enumerate(places):
-        command = kills.command_of(*(["--restart"] if i else []), at=("fill", place, count))
+        alone = ["--set", "output.times=1", "--set", "output.checkpoint=1 h"] if place.startswith("history") else []  # no other file grows
+        command = kills.command_of(*(["--restart"] if i else []), *alone, at=("fill", place, count))
         script += [f"{shlex.join(command)} >../{i}.out 2>../{i}.err; echo $? >../{i}.code; find results >../{i}.left; rm {kills.FILLER}"]
     script += [f"{shlex.join(kills.command_of('--restart'))} >../end.out 2>&1 || exit 98; cp -r results .."]
     done = subprocess.run(["unshare", "-Urm", "sh", "-c", "\n".join(script)], cwd=folder, capture_output=True, text=True, timeout=200)
@@ -234,3 +264,32 @@ print(time.monotonic() - started)
             assert lock.exists() and not mark.exists()
             holder.kill()
             assert waiting.wait(60) == 0 and mark.exists()
+
+
+def _main() -> None:
+    """N kills, and how long it took from each to the first step after it."""
+    number, seed = map(int, sys.argv[1:])
+    with tempfile.TemporaryDirectory(prefix="fem_diffusion_") as name:
+        expected, folder = Path(name) / "expected", Path(name) / "killed"
+        made, rounds, resumed = 0, 0, list[float]()
+        expected.mkdir()
+        out, error = (process := kills.run(expected)).communicate()
+        assert process.returncode == 0, out + error
+        while made < number:
+            folder.mkdir()
+            for kill in kills.kills(folder, min(number - made, 20), seed + rounds):
+                made += 1
+                resumed += [] if kill.resumed is None else [kill.resumed]
+                print(f"{made:4d}  {kill.place}", flush=True)
+            end(folder)
+            require_same(folder / "results", expected / "results")
+            shutil.rmtree(folder)
+            rounds += 1
+    print(
+        f"{made} kills made and survived, in {rounds} runs; from a kill to the first step after it {np.median(resumed):.2f} s in the median, "
+        f"{max(resumed):.2f} s at most"
+    )
+
+
+if __name__ == "__main__":
+    _main()
