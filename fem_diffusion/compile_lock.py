@@ -11,6 +11,7 @@ import re
 import sys
 import time as clock
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,7 +52,7 @@ def compiled(comm: MPI.Comm, compile: Callable[[dict[str, Any]], T]) -> T:
             if comm.size == 1 or "just-in-time" not in str(error):
                 raise
             failure = error
-        on_root(comm, lambda: _wait(cache, failure, give_up))
+        on_root(comm, partial(_wait, cache, failure, give_up))
 
 
 def _wait(cache: Path, failure: Exception, give_up: float) -> None:

@@ -85,6 +85,8 @@ class Output:
         self._log = (self.folder / "run.log").open("a")
         if continued:
             os.truncate(self.folder / "history.csv", history_bytes)
+            for partial in self.folder.rglob("*.partial"):
+                partial.unlink()
             (self.folder / "provenance.json").unlink(missing_ok=True)
             self.log(f"continued from step {self._integrator.number}, t = {self._integrator.time * system.scales.time:.6e}")
         unknowns = f"{system.unknowns} unknowns: {system.formulation.description} ({system.why_formulation}); {system.linear.description}"
@@ -96,9 +98,9 @@ class Output:
             self.log(f"warning: {warning}")
             print(f"warning: {warning}", file=sys.stderr)
 
-    def _write(self, work: Callable[[], None]) -> None:
-        """On rank 0."""
-        together(self._system.comm, self.folder, work if self._root else lambda: None)
+    def _write(self, work: Callable[[], None], name: str = "") -> None:
+        """On rank 0, a file of that name."""
+        together(self._system.comm, self.folder / name, work if self._root else lambda: None)
 
     @property
     def numbering(self) -> Numbering:
@@ -126,7 +128,7 @@ class Output:
         with self._integrator.visiting(step.time):  # where mu is that of this time, not of the step's middle
             row = self._columns.row(step)
         self._rows += 1
-        self._write(lambda: self._append(step, row))
+        self._write(lambda: self._append(step, row), "history.csv")
 
     def _append(self, step: Step, row: Mapping[str, float]) -> None:
         with (self.folder / "history.csv").open("a", newline="") as file:
@@ -239,6 +241,9 @@ class Output:
         outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else f"crashed: {type(error).__name__}: {error}"
         with contextlib.suppress(Exception):
             self._write_outcome(outcome, clock.perf_counter() - self._started)
+        if self._root:
+            with contextlib.suppress(OSError):  # what the full disk did not take would else be tried again, and complained of, at exit
+                self._log.close()
 
     def _write_outcome(self, outcome: str, wall: float) -> None:
         with (self.folder / "provenance.json").open("x") as file:

@@ -188,8 +188,12 @@ class FieldSeries:
 
         def work() -> None:
             partial = self.path.with_name(self.path.name + ".partial")
-            _write_index(partial, self.folder, self._times, self._arrays)
-            replace(partial, self.path)
+            try:
+                _write_index(partial, self.folder, self._times, self._arrays)
+                replace(partial, self.path)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
 
         together(self.comm, self.path, work if self.comm.rank == 0 else lambda: None)
 

@@ -10,7 +10,7 @@ from mpi4py import MPI
 
 from .check import check
 from .checkpoint import Checkpoint, Checkpoints, find
-from .errors import InputError, NotCertified, StepFailed
+from .errors import InputError, NotCertified, OutputError, StepFailed
 from .integrator import Integrator, Step
 from .numbering import number_vertices
 from .output import Output, clear
@@ -78,6 +78,9 @@ def solve(system: System, folder: Path, checkpoint: Checkpoint | None = None, st
     except (NotCertified, InputError) as error:
         output.finish(f"failed: {error}")
         raise
+    except OutputError as error:
+        output.abort(error)
+        raise OutputError(f"{error}. Make room, then the same command with --restart goes on from the last checkpoint.") from None
     except BaseException as error:
         output.abort(error)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,8 +44,8 @@ def write(comm: MPI.Comm, path: Path, datasets: Mapping[str, Rows], attributes: 
     """
     partial = path.with_name(path.name + ".partial")
     shapes = {name: (rows.total, *rows.row.shape[1:]) for name, rows in datasets.items()}
-    offsets = _checked(comm, path, lambda: on_root(comm, lambda: _lay_out(partial, shapes, datasets, attributes or {})))
     try:
+        offsets = _checked(comm, path, lambda: on_root(comm, lambda: _lay_out(partial, shapes, datasets, attributes or {})))
         together(comm, path, lambda: _write_rows(partial, datasets, offsets))
         _checked(comm, path, lambda: on_root(comm, lambda: replace(partial, path)))
     except OutputError:
@@ -135,7 +136,9 @@ def _checked(comm: MPI.Comm, path: Path, work: Callable[[], Any]) -> Any:
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {error.strerror or error}")
+    reason = error.strerror or str(error)
+    of_hdf5 = re.search(r"errno = (\d+)", reason)  # among all that it says
+    return OutputError(f"cannot write {path}: {os.strerror(int(of_hdf5[1])) if of_hdf5 else reason}")
 
 
 def read_rows(path: Path, name: str, first: int, count: int) -> npt.NDArray:

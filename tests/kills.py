@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time as clock
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ times = 30
 checkpoint = "0 s"
 """
 
-FILLER = "filler"
+FILLER, RANDOM = "filler", "a random moment"
 Happen = Callable[[], None]
 
 
@@ -175,6 +176,7 @@ PLACES: dict[str, Callable[[Happen], None]] = {
     "fields: before they have their name": _plan("shared_file", "os.replace", where=_in("fields")),
     "fields: before they are in the series": _plan("paraview", "_write_index"),
     "fields: before the series has its name": _plan("paraview", "os.replace", where=_named("fields.vtkhdf.partial")),
+    "history: a row": _plan("output", "Output._append"),
     "history: half a row": _half_a_row,
     "step: in an iteration": _plan("checkpoint", "Checkpoints.look"),
     "restart: continued": _plan("run", "_recall", after=True),
@@ -186,12 +188,20 @@ PLACES: dict[str, Callable[[Happen], None]] = {
 # -- what starts it
 
 
-def run(folder: Path, *arguments: str, at: tuple[str, str, int] | None = None, ranks: int = 1) -> subprocess.Popen[str]:
-    """`fem-diffusion run p.toml -o results ...` in a folder; at: what happens, the place, and at which time that it comes there"""
-    (folder / "p.toml").write_text(PROBLEM)
+At = tuple[str, str, int]  # what happens, the place, and at which time that the program comes there
+
+
+def command_of(*arguments: str, at: At | None = None, ranks: int = 1) -> list[str]:
+    """`fem-diffusion run p.toml -o results ...`"""
     program = [__file__, at[0], at[1], str(at[2])] if at else ["-m", "fem_diffusion"]
     launcher = ["mpirun", "--bind-to", "none", "-n", str(ranks)] if ranks > 1 else []
-    command = [*launcher, sys.executable, *program, "run", "p.toml", "-o", "results", *arguments]
+    return [*launcher, sys.executable, *program, "run", "p.toml", "-o", "results", *arguments]
+
+
+def run(folder: Path, *arguments: str, at: At | None = None, ranks: int = 1) -> subprocess.Popen[str]:
+    """That in a folder, with the problem."""
+    (folder / "p.toml").write_text(PROBLEM)
+    command = command_of(*arguments, at=at, ranks=ranks)
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "80"}
     )
@@ -211,22 +221,28 @@ def wait_for_step(folder: Path, process: subprocess.Popen[str], seen: int, timeo
         clock.sleep(0.002)
 
 
-def kills(folder: Path, number: int, seed: int) -> Iterator[tuple[str, float]]:
-    """Kill a run so often, each time where it goes on from the last; then let it end. Gives each place, and the seconds that the process lived.
+@dataclass(frozen=True)
+class Kill:
+    """Where a run was killed; resumed: seconds from the kill before to the first step after that, where it was watched"""
 
-    Every second kill comes at a random moment, the others at the places in turn, where steps are left; the last ones when the run ends.
-    """
+    place: str
+    resumed: float | None = None
+
+
+def kills(folder: Path, number: int, seed: int) -> Iterator[Kill]:
+    """Kill a run so often; each time it goes on from the kill before. Every third one comes at a random moment, the last two when it ends."""
     chance = random.Random(seed)
     ends = [place for place in PLACES if place.startswith("end")]
     places = [place for place in PLACES if place not in ends]
     chance.shuffle(places)
-    # a third of the kills comes at random moments
-    order = [None if i % 3 == 2 else places[(i - i // 3) % len(places)] for i in range(number - len(ends))]
-    for place in [*order, *ends]:
+    order = [RANDOM if i % 3 == 2 else places[(i - i // 3) % len(places)] for i in range(number - len(ends))]
+    for place in [*order, *ends][:number]:
         restart, seen, started = (["--restart"] if (folder / "results").exists() else []), len(log_of(folder)), clock.monotonic()
-        if place is None:
+        resumed = None
+        if place == RANDOM:
             process = run(folder, *restart)
             wait_for_step(folder, process, seen)
+            resumed = clock.monotonic() - started
             clock.sleep(chance.uniform(0, 0.1))
             process.kill()
         else:
@@ -234,7 +250,7 @@ def kills(folder: Path, number: int, seed: int) -> Iterator[tuple[str, float]]:
             process = run(folder, *restart, at=("kill", place, count))
         error = process.communicate(timeout=120)[1]
         assert process.returncode == -signal.SIGKILL, (place, process.returncode, error)
-        yield place or "a random moment", clock.monotonic() - started
+        yield Kill(place, resumed)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,12 +62,153 @@ def outcome(results: Path) -> str:
 
 
 def test_twenty_kills_leave_no_trace(folder: Path, uninterrupted: Path) -> None:
-    made = [place for place, _ in kills.kills(folder, 20, seed=1)]
-    assert len(made) == 20 and made.count("a random moment") == 6
+    made = [kill.place for kill in kills.kills(folder, 20, seed=1)]
+    assert len(made) == 20 and made.count(kills.RANDOM) == 6
     end(folder)
     require_same(folder / "results", uninterrupted)
     resumed = set(re.findall(r"continued from step (\d+)", kills.log_of(folder)))
     assert len(resumed) >= 10, "the kills were spread over the run"
+
+
+def test_what_there_is_to_go_on_from(folder: Path, uninterrupted: Path) -> None:
+    """Nothing yet; another problem; the end; a newest checkpoint that was cut; a later end."""
+    process = kills.run(folder, at=("kill", "checkpoint: begun", 1))
+    process.communicate(timeout=60)
+    results = folder / "results"
+    assert process.returncode == -signal.SIGKILL and last_checkpoint(folder) == -1 and (results / "history.csv").exists()
+    end(folder)
+    require_same(results, uninterrupted)
+
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+
+    before = contents()
+    process = kills.run(folder, "--restart", "--set", "free_energy.0.chi=2.9")
+    assert "free_energy.0.chi: 3.0 in the checkpoint, 2.9 now" in process.communicate(timeout=60)[1] and process.returncode == 2
+    assert "the run has reached the end, t = 300: nothing is left to do" in end(folder)
+    assert contents() == before
+
+    newest = results / "checkpoint" / f"{last_checkpoint(folder):08d}.h5"
+    os.truncate(newest, newest.stat().st_size // 2)
+    end(folder)
+    require_same(results, uninterrupted)
+    assert kills.log_of(folder).count("continued from step") == 1
+
+    end(folder, "--set", "time.end=310")
+    assert (results / "history.csv").read_bytes().startswith(before[results / "history.csv"])
+    assert numbers(results)[-1, 1] == 310.0 and len(numbers(results)) > len(numbers(uninterrupted))
+
+
+# --- signals
+
+
+def numbers(results: Path) -> np.ndarray:
+    """history.csv, but for the columns that count iterations."""
+    with (results / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return np.array([[float(value) for name, value in row.items() if "iterations" not in name] for row in rows])
+
+
+def last_checkpoint(folder: Path) -> int:
+    return max((int(path.stem) for path in (folder / "results" / "checkpoint").glob("*.h5")), default=-1)
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], after: int) -> None:
+    give_up = clock.monotonic() + 60
+    while last_checkpoint(folder) <= after:
+        assert process.poll() is None and clock.monotonic() < give_up, process.communicate()
+        clock.sleep(0.005)
+
+
+def stop(process: subprocess.Popen[str], number: int, pid: int | None = None) -> str:
+    """Send a signal that asks to stop; what the run says."""
+    os.kill(pid or process.pid, number)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, out + error
+    assert f"stopped by {signal.Signals(number).name}: the same command with --restart goes on" in out
+    return out
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_signals_save_and_stop(ranks: int, folder: Path, uninterrupted: Path) -> None:
+    """SIGTERM to a rank; SIGUSR1, and what stops, to the program that was started."""
+    never = ("--set", "output.checkpoint=1 h")
+    process = kills.run(folder, *never, ranks=ranks)
+    kills.wait_for_step(folder, process, 0)
+    assert last_checkpoint(folder) == -1
+    of_a_rank = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    stop(process, signal.SIGTERM, int(of_a_rank[-1]) if ranks > 1 else None)
+    first = last_checkpoint(folder)
+    assert first >= 0 and outcome(folder / "results") == f"stopped by SIGTERM after step {first}; --restart goes on from there"
+
+    seen = len(kills.log_of(folder))
+    process = kills.run(folder, "--restart", *never, ranks=ranks)
+    kills.wait_for_step(folder, process, seen)
+    process.send_signal(signal.SIGUSR1)
+    wait_for_checkpoint(folder, process, first)
+    assert not (folder / "results" / "provenance.json").exists(), "SIGUSR1 saves, and the run goes on"
+    number = signal.SIGINT if ranks == 1 else signal.SIGUSR2
+    stop(process, number)
+    assert outcome(folder / "results").startswith(f"stopped by {signal.Signals(number).name} after step {last_checkpoint(folder)};")
+
+    end(folder, ranks=ranks)
+    if ranks == 1:
+        require_same(folder / "results", uninterrupted)
+    else:
+        history, expected = numbers(folder / "results"), numbers(uninterrupted)
+        assert history.shape == expected.shape
+        assert (np.abs(history - expected) <= 1e-10 * np.abs(expected).max(axis=0)).all()
+
+
+def test_one_rank_killed_ends_all(folder: Path, uninterrupted: Path) -> None:
+    process = kills.run(folder, at=("kill-rank-1", "checkpoint: half of its rows", 9), ranks=2)
+    process.communicate(timeout=60)
+    ended = clock.time()
+    assert process.returncode != 0
+    [partial] = folder.glob("results/checkpoint/*.partial")
+    assert partial.name == "00000008.h5.partial" and last_checkpoint(folder) == 7
+    assert ended - partial.stat().st_mtime < 5, "seconds after the kill"
+    end(folder)
+    history, expected = numbers(folder / "results"), numbers(uninterrupted)
+    assert history.shape == expected.shape
+    assert (np.abs(history - expected) <= 1e-10 * np.abs(expected).max(axis=0)).all()
+
+
+# --- disks
+
+
+def test_a_full_disk_costs_nothing_that_was_saved(folder: Path, uninterrupted: Path) -> None:
+    """A disk of 8 MB in memory, filled just before a file is written; then the filler is removed."""
+    places = [
+        ("fields: begun", 3, "fields/"),
+        ("fields: before they have their name", 2, "fields.vtkhdf"),
+        ("checkpoint: begun", 4, "checkpoint/"),
+        ("checkpoint: laid out", 4, "checkpoint/"),
+        ("checkpoint: before it is marked", 4, "checkpoint/latest"),
+        ("history: a row", 4, "history.csv"),
+    ]
+    (folder / "p.toml").write_text(kills.PROBLEM)
+    (folder / "disk").mkdir()
+    script = ["mount -t tmpfs -o size=8m tmpfs disk && cp p.toml disk && cd disk || exit 99"]
+    for i, (place, count, _) in enumerate(places):
+        alone = ["--set", "output.times=1", "--set", "output.checkpoint=1 h"] if place.startswith("history") else []  # no other file grows
+        command = kills.command_of(*(["--restart"] if i else []), *alone, at=("fill", place, count))
+        script += [f"{shlex.join(command)} >../{i}.out 2>../{i}.err; echo $? >../{i}.code; find results >../{i}.left; rm {kills.FILLER}"]
+    script += [f"{shlex.join(kills.command_of('--restart'))} >../end.out 2>&1 || exit 98; cp -r results .."]
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", "\n".join(script)], cwd=folder, capture_output=True, text=True, timeout=200)
+    if done.returncode == 99 or "unshare" in done.stderr:
+        pytest.skip(f"no disk in memory can be made here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    for i, (place, _, name) in enumerate(places):
+        error = (folder / f"{i}.err").read_text()
+        assert (folder / f"{i}.code").read_text() == "5\n", (place, error)
+        assert re.fullmatch(
+            rf"error: cannot write results/{name}\S*: No space left on device\. Make room, then the same command with --restart goes on from the "
+            r"last checkpoint\.\n",
+            error,
+        ), (place, error)
+        assert ".partial" not in (folder / f"{i}.left").read_text(), place
+    require_same(folder / "results", uninterrupted)
 
 
 # --- compile locks
@@ -120,3 +264,32 @@ print(time.monotonic() - started)
             assert lock.exists() and not mark.exists()
             holder.kill()
             assert waiting.wait(60) == 0 and mark.exists()
+
+
+def _main() -> None:
+    """N kills, and how long it took from each to the first step after it."""
+    number, seed = map(int, sys.argv[1:])
+    with tempfile.TemporaryDirectory(prefix="fem_diffusion_") as name:
+        expected, folder = Path(name) / "expected", Path(name) / "killed"
+        made, rounds, resumed = 0, 0, list[float]()
+        expected.mkdir()
+        out, error = (process := kills.run(expected)).communicate()
+        assert process.returncode == 0, out + error
+        while made < number:
+            folder.mkdir()
+            for kill in kills.kills(folder, min(number - made, 20), seed + rounds):
+                made += 1
+                resumed += [] if kill.resumed is None else [kill.resumed]
+                print(f"{made:4d}  {kill.place}", flush=True)
+            end(folder)
+            require_same(folder / "results", expected / "results")
+            shutil.rmtree(folder)
+            rounds += 1
+    print(
+        f"{made} kills made and survived, in {rounds} runs; from a kill to the first step after it {np.median(resumed):.2f} s in the median, "
+        f"{max(resumed):.2f} s at most"
+    )
+
+
+if __name__ == "__main__":
+    _main()
