@@ -5,6 +5,8 @@
 #SBATCH --ntasks-per-node=32      # EDIT: one rank on each core, or on every second where memory bandwidth is short
 #SBATCH --cpus-per-task=1
 #SBATCH --time=04:00:00           # EDIT
+#SBATCH --signal=USR2@120         # EDIT: so many seconds before the end the run saves itself and stops
+#SBATCH --requeue --open-mode=append
 #SBATCH --output=%x-%j.log
 ##SBATCH --partition=standard     # EDIT: remove one # where the site asks for these
 ##SBATCH --account=project
@@ -24,7 +26,10 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1             # ranks share the co
 export OMPI_MCA_mpi_yield_when_idle=0                       # every rank has a core of its own
 export XDG_CACHE_HOME=${XDG_CACHE_HOME:-$PWD/.cache}        # compiled forms: on a file system that all nodes see
 
-# A run has no restart file: choose --time with room, and ask for results on the way in [output].
-command=(python3 -m fem_diffusion run "$problem" --output "results/${SLURM_JOB_NAME:-fem_diffusion}-${SLURM_JOB_ID:-0}" "$@")
+# Before the time is up, and wherever it is started again, the run goes on in the folder of the job; scancel's SIGTERM ends it for good.
+command=(python3 -m fem_diffusion run "$problem" --output "results/${SLURM_JOB_NAME:-fem_diffusion}-${SLURM_JOB_ID:-0}" --restart "$@")
 [[ -z ${container[0]} ]] || command=("${container[@]}" "${command[@]}")
-exec srun --cpu-bind=cores --distribution=block:block "${command[@]}"
+code=0
+srun --cpu-bind=cores --distribution=block:block "${command[@]}" || code=$?
+[[ $code != 140 ]] || scontrol requeue "$SLURM_JOB_ID" # 128 + SIGUSR2
+exit "$code"

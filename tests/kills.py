@@ -175,7 +175,7 @@ PLACES: dict[str, Callable[[Happen], None]] = {
     "fields: half of their rows": _half_of_the_rows("fields"),
     "fields: before they have their name": _plan("shared_file", "os.replace", where=_in("fields")),
     "fields: before they are in the series": _plan("paraview", "_write_index"),
-    "fields: before the series has its name": _plan("paraview", "os.replace", where=_named("fields.vtkhdf.partial")),
+    "fields: before the series has its name": _plan("paraview", "replace", where=_named("fields.vtkhdf.partial")),
     "history: a row": _plan("output", "Output._append"),
     "history: half a row": _half_a_row,
     "step: in an iteration": _plan("checkpoint", "Checkpoints.look"),

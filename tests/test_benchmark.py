@@ -194,4 +194,14 @@ def test_slurm_template_starts_the_run(tmp_path: Path) -> None:
     done = subprocess.run(["bash", SCRIPTS / "slurm.sh", *words], capture_output=True, text=True, check=True, env=environment)
     options, command = done.stdout.split("python3\n")
     assert "--cpu-bind=cores" in options
-    assert command.splitlines() == ["-m", "fem_diffusion", "run", "a b.toml", "--output", "results/cell-7", *words[1:]]
+    assert command.splitlines() == ["-m", "fem_diffusion", "run", "a b.toml", "--output", "results/cell-7", "--restart", *words[1:]]
+
+
+@pytest.mark.parametrize(("code", "queued"), [(0, ""), (140, "requeue 7\n"), (143, "")])
+def test_slurm_template_goes_back_into_the_queue_when_the_time_is_up(tmp_path: Path, code: int, queued: str) -> None:
+    for name, text in (("srun", f"exit {code}"), ("scontrol", 'echo "$@"')):
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    done = subprocess.run(["bash", SCRIPTS / "slurm.sh", "a.toml"], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (code, queued)
