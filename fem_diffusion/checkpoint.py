@@ -31,8 +31,8 @@ from .signals import Requests, Stopped
 from .system import System
 
 FOLDER, LATEST, KEPT = "checkpoint", "latest", 2
-MAY_CHANGE = ("title", "time.", "output.times", "output.checkpoint", "formulation", "strict")
-"""Of a problem between a checkpoint and the run that continues from it."""
+MAY_CHANGE = ("title", "mesh.file", "time.", "output.times", "output.checkpoint", "formulation", "strict")
+"""Of a problem between a checkpoint and the run that continues from it. (Files move; whether the mesh is the same its vertices tell.)"""
 SAME_PLACE = 1e-9  # of the largest coordinate
 
 
