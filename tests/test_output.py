@@ -214,11 +214,13 @@ def results() -> Iterator[Path]:
 def test_files_and_header(results: Path) -> None:
     assert sorted(path.name for path in results.iterdir()) == [
         "certificate.json",
+        "checkpoint",
         "fields",
         "fields.vtkhdf",
         "history.csv",
         "problem.resolved.toml",
         "provenance.json",
+        "report.html",
         "run.log",
         "summary.png",
     ]
