@@ -82,7 +82,7 @@ def test_run_says_where_the_results_are(case: Path) -> None:
     assert result.stderr == "", "no progress bar where there is no terminal"
     assert result.stdout.startswith("A quench: results go to results/case\n")
     assert len(rows(case / "results/case")) == 5
-    listed = set(re.findall(r"[a-z]+(?:\.[a-z]+)+", result.stdout.split("results/case after", 1)[1]))
+    listed = {line.split()[0] for line in result.stdout.split("results/case after", 1)[1].splitlines()[1:]}
     assert listed == {path.name for path in (case / "results/case").iterdir()}, "what is listed is there, and all of it"
     log = (case / "results/case/run.log").read_text().splitlines()
     assert re.fullmatch(r"\d+ unknowns: \(c, mu\), lumped P1 \(.+\)", log[0]) and log[0] in result.stdout

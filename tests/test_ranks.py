@@ -266,7 +266,9 @@ from pathlib import Path
 from petsc4py import PETSc
 
 from fem_diffusion import Problem, run
+from fem_diffusion.output import Output
 
+Output._draw = lambda output: None
 for option, value in {"snes_stol": 1e-12, "snes_atol": 1e-14}.items():
     PETSc.Options()[option] = value
 for problem in sorted(Path().glob("*.toml")):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 ENV = Path(__file__).resolve().parent.parent / "scripts" / "env"
-RUN_MODULES = ("numpy", "scipy", "gmsh", "meshio", "h5py", "pydantic", "pint", "typer", "rich", "tomli_w", "matplotlib")
-TEST_MODULES = ("pytest", "pytest_timeout", "xdist", "hypothesis", "vtk")
+RUN_MODULES = ("numpy", "scipy", "gmsh", "meshio", "h5py", "pydantic", "pint", "typer", "rich", "tomli_w", "matplotlib", "plotly", "pyvista")
+TEST_MODULES = ("pytest", "pytest_timeout", "xdist", "hypothesis", "vtk", "selenium")
 pytestmark = pytest.mark.serial
 
 
@@ -95,7 +95,7 @@ def test_packages_of_the_tests_are_asked_for_by_the_tests_only(tmp_path: Path) -
     assert call(environment, "env").returncode == 0
     result = call(environment, "--tests", "env")
     assert result.returncode == 1
-    assert "python3 -m pip install pytest pytest_timeout pytest_xdist hypothesis vtk\n" in result.stderr
+    assert "python3 -m pip install pytest pytest_timeout pytest_xdist hypothesis vtk selenium\n" in result.stderr
 
 
 def add_apt(environment: dict[str, str], folder: Path, label: str) -> Path:
