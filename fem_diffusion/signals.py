@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time as clock
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -11,6 +13,8 @@ from mpi4py import MPI
 
 # Open MPI's mpirun ends the ranks a quarter of a second after it gets SIGINT or SIGTERM, and only passes SIGUSR1 and SIGUSR2 on
 SAVE, STOP = (signal.SIGUSR1,), (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+SAME = 1.0
+"""So many seconds apart two signals are two."""
 
 
 class Stopped(Exception):
@@ -23,11 +27,12 @@ class Stopped(Exception):
 
 class Requests:
     """What signals have asked of any rank since the last look. Within the context the signals only leave a note; a second one that asks to stop
-    ends the process at once."""
+    ends the process at once. What comes within a second of the first is the first once more: `timeout`, Slurm and shells signal a process and its
+    group."""
 
     def __init__(self, comm: MPI.Comm) -> None:
         self._comm = comm
-        self._stop, self._save = 0, False
+        self._stop, self._save, self._asked = 0, False, 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Requests:
@@ -43,8 +48,11 @@ class Requests:
         if number in SAVE:
             self._save = True
             return
-        self._stop = number
-        signal.signal(number, signal.SIG_DFL)
+        if not self._stop:
+            self._stop, self._asked = number, clock.monotonic()
+        elif clock.monotonic() > self._asked + SAME:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
     def look(self, also: bool = False) -> tuple[bool, int]:
         """Whether a checkpoint was asked for, by a signal or by `also` on any rank; and the number of the signal that asks to stop, or 0.

@@ -1,6 +1,7 @@
 """What ParaView finds in results folders, as JSON; run by its own Python: pvpython in_paraview.py FOLDER..."""
 
 import json
+import os
 import runpy
 import sys
 
@@ -73,7 +74,8 @@ def main():
     for folder in sys.argv[1:]:
         found[folder] = {"file": file(folder), "state": None}
         simple.ResetSession()
-        found[folder]["state"] = state(folder)
+        if os.path.exists(f"{folder}/view.py"):
+            found[folder]["state"] = state(folder)
         simple.ResetSession()
     print(json.dumps(found))
 

@@ -84,11 +84,15 @@ Mesh.MeshSizeMax = 0.12;
 """
 
 
-def gas(folder: Path, cells: tuple[int, ...]) -> Path:
+def gas(folder: Path, cells: tuple[int, ...], periodic: str = "") -> Path:
     """A run on an interval, a rectangle or a box of so many cells; returns its results folder."""
+    return finished(folder, gas_text(cells, periodic))
+
+
+def gas_text(cells: tuple[int, ...], periodic: str = "") -> str:
     shape = ("interval", "rectangle", "box")[len(cells) - 1]
     size = [f"{length:g} mm" for length in SIZE[: len(cells)]]
-    return finished(folder, GAS.format(mesh=f'shape = "{shape}"\nsize = {size}\ncells = {list(cells)}'))
+    return GAS.format(mesh=f'shape = "{shape}"\nsize = {size}\ncells = {list(cells)}\nperiodic = {list(periodic)}')
 
 
 def ions(folder: Path) -> Path:

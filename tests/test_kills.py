@@ -160,6 +160,24 @@ def test_signals_save_and_stop(ranks: int, folder: Path, uninterrupted: Path) ->
         assert (np.abs(history - expected) <= 1e-10 * np.abs(expected).max(axis=0)).all()
 
 
+TWICE = """
+import os, signal, sys
+from mpi4py import MPI
+from fem_diffusion import signals
+with signals.Requests(MPI.COMM_SELF) as requests:
+    os.kill(os.getpid(), signal.SIGTERM)
+    signals.SAME = float(sys.argv[1])
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert requests.look() == (False, signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize(("same", "code"), [("10", 0), ("0", -signal.SIGTERM)])
+def test_a_signal_that_comes_twice_at_once_is_one(same: str, code: int) -> None:
+    """As from `timeout`; later, the second one ends the process."""
+    assert subprocess.run([sys.executable, "-c", TWICE, same], timeout=60).returncode == code
+
+
 def test_one_rank_killed_ends_all(folder: Path, uninterrupted: Path) -> None:
     process = kills.run(folder, at=("kill-rank-1", "checkpoint: half of its rows", 9), ranks=2)
     process.communicate(timeout=60)

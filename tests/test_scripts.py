@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,21 @@ import numpy as np
 import pytest
 
 ENV = Path(__file__).resolve().parent.parent / "scripts" / "env"
-RUN_MODULES = ("numpy", "scipy", "gmsh", "meshio", "h5py", "pydantic", "pint", "typer", "rich", "tomli_w", "matplotlib", "plotly", "pyvista")
+RUN_MODULES = (
+    "numpy",
+    "scipy",
+    "gmsh",
+    "meshio",
+    "h5py",
+    "pydantic",
+    "pint",
+    "typer",
+    "rich",
+    "tomli_w",
+    "matplotlib",
+    "plotly",
+    "pyvista",
+)
 TEST_MODULES = ("pytest", "pytest_timeout", "xdist", "hypothesis", "vtk", "selenium")
 pytestmark = pytest.mark.serial
 
@@ -142,6 +157,32 @@ def test_apt_of_another_distribution_needs_a_mirror_and_debians_keys(tmp_path: P
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
     assert f"--keyring={keyring}" in result.stderr and "http://other.invalid/debian" in result.stderr
     assert Path(keyring).exists() or "install debian-archive-keyring" in log.read_text()
+
+
+ASKED_TO_STOP = """
+import signal, sys, time
+signal.signal(signal.Signals[sys.argv[1]], lambda number, frame: sys.exit(40 + number))
+print("ready", flush=True)
+time.sleep(50)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"])
+def test_signals_reach_the_command_in_the_private_root(name: str, tmp_path: Path) -> None:
+    """With a stand-in for bwrap, which dies of signals, and takes the command with it."""
+    environment = bare_machine(tmp_path, "touch", "rm", "mv", "readlink")
+    add_apt(environment, tmp_path, "Debian")
+    add_tool(environment, "mmdebstrap", 'mkdir -p "${@: -2:1}"')
+    add_tool(environment, "bwrap", '[[ "$*" != *openblas* ]] || exit 0; while [[ $1 != env ]]; do shift; done; "$@"; exit $?')
+    assert call(environment, "cat").returncode == 0
+    command = [str(ENV), sys.executable, "-c", ASKED_TO_STOP, name]
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.send_signal(signal.Signals[name])
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 40 + signal.Signals[name], error
 
 
 def test_what_pip_installs_has_every_package() -> None:

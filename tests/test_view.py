@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,41 @@ pytestmark = pytest.mark.serial
 IN_PARAVIEW = Path(__file__).with_name("in_paraview.py")
 CELLS = {"line": (40,), "flat": (20, 6), "solid": (20, 3, 2)}
 CASES = [*CELLS, "ions"]
+UNFINISHED = ["killed", "going on"]
 Found = dict[str, Any]
+
+
+def times(folder: Path) -> list[float]:
+    """At which there are fields so far."""
+    return Results(folder).times.tolist() if (folder / "fields.vtkhdf").exists() else []
+
+
+def started(folder: Path) -> subprocess.Popen[bytes]:
+    """A long run, which has written fields at some times already."""
+    folder.mkdir()
+    (folder / "problem.toml").write_text(looked_at.gas_text(CELLS["flat"]))
+    changes = [part for change in ("time.end=200 s", "time.step=0.01 s", "output.times=2000") for part in ("--set", change)]
+    command = [sys.executable, "-m", "fem_diffusion", "run", "problem.toml", "-o", "results", *changes]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(times(folder / "results")) < 4:
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Results folders of a run that was killed, and of one that goes on."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    killed = started(folder / "killed")
+    killed.kill()
+    killed.wait()
+    going_on = started(folder / "going on")
+    yield {name: folder / name / "results" for name in UNFINISHED}
+    ended = going_on.poll()
+    going_on.kill()
+    going_on.wait()
+    assert ended is None, "it went on while ParaView looked"
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +76,23 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def found(folders: dict[str, Path]) -> dict[str, Found]:
+def periodic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return looked_at.gas(tmp_path_factory.mktemp("periodic") / "flat", CELLS["flat"], periodic="y")
+
+
+@pytest.fixture(scope="module")
+def found(folders: dict[str, Path], periodic: Path, unfinished: dict[str, Path]) -> dict[str, Found]:
     """What ParaView finds in them."""
     if not (shutil.which("pvpython") and shutil.which("Xvfb")):
         pytest.skip("ParaView or Xvfb is not installed")
     with virtual_screen():
-        command = ["pvpython", str(IN_PARAVIEW), *map(str, folders.values())]
+        every = unfinished | {"periodic": periodic} | folders
+        command = ["pvpython", str(IN_PARAVIEW), *map(str, every.values())]
         done = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd="/")
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr.lower(), done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
-    return {name: answer[str(folder)] for name, folder in folders.items()}
+    return {name: answer[str(folder)] for name, folder in every.items()}
 
 
 # --- the file
@@ -76,6 +117,26 @@ def test_paraview_opens_the_file_and_integrates_to_the_masses(case: str, folders
         # 0.1 mm/s leave through the right side, of the 25 % with which the domain started
         outflow = 1e-4 * t * volume / lengths[0]
         assert integrals["H2"][0] == pytest.approx(0.25 * volume - outflow, rel=1e-11)
+
+
+def test_paraview_draws_a_periodic_mesh_where_it_is(found: dict[str, Found]) -> None:
+    """A cell that were drawn from one side to the other would add to the area."""
+    file, lengths = found["periodic"]["file"], 1e-3 * np.array(looked_at.SIZE[:2])
+    assert np.array(file["bounds"]) == pytest.approx([0.0, lengths[0], 0.0, lengths[1], 0.0, 0.0], rel=1e-14)
+    for integrals in file["integrals"]:
+        assert integrals["Area"][0] == pytest.approx(np.prod(lengths), rel=1e-12)
+    assert file["integrals"][0]["H2"][0] == pytest.approx(0.25 * np.prod(lengths), rel=1e-12)
+
+
+@pytest.mark.parametrize("case", UNFINISHED)
+def test_paraview_opens_the_file_of_a_run_that_has_not_ended(case: str, found: dict[str, Found], unfinished: dict[str, Path]) -> None:
+    """All that is complete, each time with the mass that it must have: 0.1 mm/s leave through the right side."""
+    file, complete = found[case]["file"], times(unfinished[case])
+    assert file["times"] == complete if case == "killed" else 4 <= len(file["times"]) <= len(complete)
+    assert file["times"] == pytest.approx(0.1 * np.arange(len(file["times"])), abs=1e-12)
+    lengths = 1e-3 * np.array(looked_at.SIZE[:2])
+    for t, integrals in zip(file["times"], file["integrals"], strict=True):
+        assert integrals["H2"][0] == pytest.approx((0.25 * lengths[0] - 1e-4 * t) * lengths[1], rel=1e-10)
 
 
 def test_paraview_finds_the_potential_and_the_charges(found: dict[str, Found]) -> None:
