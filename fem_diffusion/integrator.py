@@ -397,6 +397,6 @@ class Integrator:
     def _epitaph(self, dt: float, rejected: _Rejected) -> str:
         seconds = self.system.scales.time
         return (
-            f"no step from t = {self.time * seconds:g} succeeded, down to dt = {dt * seconds:g}: {rejected}. "
+            f"no step from t = {self.time * seconds:g} succeeded, down to dt = {dt * seconds:g}: {rejected}{failure.history(rejected.residuals)}. "
             f"{failure.advice(self.system, rejected.cause)}"
         )
