@@ -191,7 +191,10 @@ class Problem(Record):
     def _check_times(self) -> None:
         late = [t for t in self.output.times if t > self.time.end] if isinstance(self.output.times, tuple) else []
         if late:
-            raise InputError(f"[output] times: {_shown(late[0])} is after the end of the run, [time] end = {_shown(self.time.end)}")
+            raise InputError(
+                f"[output] times: {_shown(late[0])} is after the end of the run, [time] end = {_shown(self.time.end)}: leave it out, or give how "
+                "many (--set output.times=20)"
+            )
 
     def _check_units(self) -> None:
         require_one_system(

@@ -94,6 +94,7 @@ def found(problem: Problem, folder: Path, which: str) -> Checkpoint | None:
         checkpoint.require_same(problem)
     else:
         clear(folder)
+        print(f"{folder} has no checkpoint: the run begins at the start")
     return checkpoint
 
 

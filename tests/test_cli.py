@@ -178,7 +178,7 @@ def test_thermo_as_json(case: Path) -> None:
 def test_thermo_as_a_table(case: Path) -> None:
     result = fem_diffusion(case, "thermo", "case.toml")
     assert result.returncode == 0, result.stderr
-    assert re.search(r"critical temperature +│ 1503.404\d* +│ K", result.stdout)  # MODELS.md 1.1: 25 kJ/mol
+    assert re.search(r"critical temperature +│ 1503.404\d* +│ K", result.stdout)  # 25 kJ/mol
     assert result.stdout.splitlines()[-1] == "picture: case.thermo.png"
     assert (case / "case.thermo.png").read_bytes().startswith(b"\x89PNG")
 

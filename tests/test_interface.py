@@ -12,7 +12,7 @@ from fem_diffusion.integrator import Integrator
 from fem_diffusion.parallel import global_max, global_min, global_sum
 from fem_diffusion.system import System
 
-# DoubleWell: c = (a+b)/2 + (b-a)/2 tanh(x/delta), sigma = sqrt(2 kappa rho) (b-a)^3/6  (Cahn & Hilliard 1958; MODELS.md 1.1)
+# DoubleWell: c = (a+b)/2 + (b-a)/2 tanh(x/delta), sigma = sqrt(2 kappa rho) (b-a)^3/6  (Cahn & Hilliard 1958)
 RHO, KAPPA, A, B = 2.0, 0.5, 0.1, 0.9
 DELTA = np.sqrt(2 * KAPPA / RHO) / (B - A)
 SIGMA = np.sqrt(2 * KAPPA * RHO) * (B - A) ** 3 / 6
@@ -59,7 +59,7 @@ def test_profile_and_energy_are_of_second_order() -> None:
     assert np.all(np.log2(error[:-1] / error[1:]) >= 1.9)
 
 
-# Roots of ln(c/(1-c)) = chi (2c - 1) (MODELS.md 1.1)
+# Roots of ln(c/(1-c)) = chi (2c - 1)
 BINODAL = {2.2: 0.248529712528, 2.5: 0.144794108256, 3.0: 0.070720181680, 4.0: 0.021247987961}
 
 

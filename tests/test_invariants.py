@@ -37,7 +37,7 @@ Model = tuple[Term, Mobility, float, float, float]
 
 LENGTH, CELLS = 40.0, 40
 EIGENVALUES = 2 * (1 - np.cos(np.pi * np.arange(1, CELLS + 1) / CELLS)) / (LENGTH / CELLS) ** 2  # of -d^2/dx^2 by lumped elements
-SPINODAL = (3 - np.sqrt(3)) / 6  # of the quartic and of chi = 3 (MODELS.md 1.1), with 1 - SPINODAL
+SPINODAL = (3 - np.sqrt(3)) / 6  # of the quartic and of chi = 3, with 1 - SPINODAL
 
 
 def growth_rates(model: Model) -> np.ndarray:

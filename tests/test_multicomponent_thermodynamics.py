@@ -64,7 +64,7 @@ def log_activities(chi: Chi, x: np.ndarray) -> np.ndarray:
 
 
 def det_hessian(chi: Chi, x: np.ndarray) -> Any:
-    """MODELS.md 2.8"""
+    """det f'' of the regular solution in x_1, x_2, with x_3 = 1 - x_1 - x_2."""
     (a, b, c), (x1, x2, x3) = chi, np.moveaxis(closed(x), -1, 0)
     return (1 / x1 + 1 / x3 - 2 * b) * (1 / x2 + 1 / x3 - 2 * c) - (1 / x3 + a - b - c) ** 2
 
@@ -95,7 +95,7 @@ def test_thermodynamic_factors_are_derivatives_of_activity_coefficients() -> Non
 
 
 def test_fick_matrix_of_an_ideal_gas() -> None:
-    """H2, N2, CO2 at (.25, .5, .25): [D] = [B]^-1 in m^2/s (Krishna & Wesselingh, Chem. Eng. Sci. 52 (1997) 861; digits of MODELS.md 2.1)."""
+    """H2, N2, CO2 at (.25, .5, .25): [D] = [B]^-1 in m^2/s (Krishna & Wesselingh, Chem. Eng. Sci. 52 (1997) 861)."""
     pairs = {"H2-N2": 8.33e-5, "H2-CO2": 6.8e-5, "N2-CO2": 1.68e-5}
     composition = Composition(("H2", "N2"), (), "CO2")
     state = MulticomponentThermodynamics.of([Ideal()], MaxwellStefan(diffusivities=pairs), composition, (0.25, 0.5))
@@ -128,7 +128,7 @@ def test_eigenvalues_of_the_fick_matrix_are_real(n: int) -> None:
 
 
 def test_uphill_without_a_miscibility_gap() -> None:
-    """chi = (-2, 0, 0) is stable everywhere, and D(.25, .25) = [[1.125, -.375], [-.375, 1.125]] (MODELS.md 2.8): uphill beyond a ratio of 3."""
+    """chi = (-2, 0, 0) is stable everywhere, and D(.25, .25) = [[1.125, -.375], [-.375, 1.125]]: uphill beyond a ratio of 3."""
     state = MulticomponentThermodynamics.of([regular(-2.0, 0.0, 0.0)], Stirring(diffusivity=1.0), TERNARY, (0.25, 0.25))
     assert state.diffusivity == pytest.approx(np.array([[1.125, -0.375], [-0.375, 1.125]]), rel=1e-13)
     assert state.critical_gradient_ratio[0] == [None, pytest.approx(3.0)] and state.critical_gradient_ratio[1] == [pytest.approx(3.0), None]

@@ -165,7 +165,7 @@ def test_defaults_are_written_out(folder: Path) -> None:
 
 
 def test_scales_of_a_problem_with_units() -> None:
-    """MODELS.md 1.1: f0 = RT/V_m, l = sqrt(kappa/f0), t0 = l^2/D; in these units Omega is Omega/RT, kappa and D are one."""
+    """f0 = RT/V_m, l = sqrt(kappa/f0), t0 = l^2/D; in these units Omega is Omega/RT, kappa and D are one."""
     problem = script()
     scales = problem.scales(extent=60e-9)
     f0 = R * 1000 / 9e-6
@@ -194,7 +194,7 @@ def user_energy(*changes: str) -> Problem:
 
 @pytest.mark.short
 def test_user_energy_has_the_gap_of_copper_and_silver() -> None:
-    """MODELS.md 1.2: with Hayes' L0, L1 at the eutectic, 1052.25 K, the gap is x_Cu = 0.12805 | 0.95512."""
+    """with Hayes' L0, L1 at the eutectic, 1052.25 K, the gap is x_Cu = 0.12805 | 0.95512."""
     T = 1052.25
     problem = user_energy(
         f'temperature="{T} K"',
@@ -311,7 +311,7 @@ def test_resolved_problem_of_a_script_runs_from_its_results(script: str, folder:
 
 
 def test_current_between_the_reservoirs_runs_uphill(folder: Path) -> None:
-    """MODELS.md 5.3: J = -2 f'(m+)/L for constant sigma; in c the half of it, J = -value (mu_right - mu_left), 0.0675918 here."""
+    """J = -2 f'(m+)/L for constant sigma; in c the half of it, J = -value (mu_right - mu_left), 0.0675918 here."""
     columns = history(run(Problem.read(PROBLEMS / "uphill_reservoirs.toml"), folder / "out"))
     mu_right = np.log(9) + 3 * (1 - 2 * 0.9)
     J = -(2 * mu_right) / 6

@@ -32,9 +32,9 @@ from fem_diffusion.newton import NotConverged
 from fem_diffusion.step import StepData
 from fem_diffusion.system import System
 
-# --- uphill: a separating mixture between reservoirs at -m+ and m+ (MODELS.md 5.3)
+# --- uphill: a separating mixture between reservoirs at -m+ and m+
 #
-# m_t = (sigma mu_x)_x, mu = f'(m) - kappa m_xx, f' = artanh(m)/beta - m on (0, 1). In the package's terms (MODELS.md 5.4) c = (1+m)/2,
+# m_t = (sigma mu_x)_x, mu = f'(m) - kappa m_xx, f' = artanh(m)/beta - m on (0, 1). In the package's terms c = (1+m)/2,
 # chi = 2 beta, kappa_c = 2 chi kappa, M = sigma/(2 chi), J_c = J/2. The antisymmetric state is unstable on the whole domain where the current
 # runs uphill, and the only one on the half (1/2, 1) with m = 0, mu = 0 at its left end: c = 1/2 has mu = 0.
 BETA = 1.5
@@ -100,7 +100,7 @@ def test_current_changes_sign_at_the_binodal() -> None:
 
 
 def test_bump_beside_the_interface_overshoots_the_reservoir() -> None:
-    """max m at m+ = 0.8 for kappa = 1e-3 (MODELS.md 5.3)."""
+    """max m at m+ = 0.8 for kappa = 1e-3."""
     assert constant_mobility(0.80)[1] == pytest.approx(0.8367395, abs=1e-3)
 
 

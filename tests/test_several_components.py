@@ -33,7 +33,7 @@ from fem_diffusion.integrator import Integrator
 from fem_diffusion.parallel import global_max, global_sum
 from fem_diffusion.system import System
 
-CHI = {"A-B": 3.0, "A-C": 0.5, "B-C": 3.5}  # NUMERICS.md B4: demixes
+CHI = {"A-B": 3.0, "A-C": 0.5, "B-C": 3.5}  # demixes
 KAPPA = 4e-4
 MEAN = np.array([0.25, 0.4])
 CELLS = 50

@@ -22,7 +22,7 @@ from fem_diffusion.system import System
 COMM = MPI.COMM_WORLD
 LENGTH, CELLS = 20.0, 40
 WAVES = "0.5 + 0.1*cos(2*pi*x/20) + 0.05*cos(3*pi*x/20)"
-GROWTH_TIME = 4.0  # 4 kappa/(M f''^2) of the uniform state c = 1/2 (MODELS.md 1.1)
+GROWTH_TIME = 4.0  # 4 kappa/(M f''^2) of the uniform state c = 1/2
 DISCRETE = DiscreteInSpace(LENGTH, CELLS, lambda c: 2 * c * (1 - c) * (1 - 2 * c), np.ones_like, 1.0)
 SECOND_ORDER = pytest.mark.parametrize("scheme", ["avf", "bdf2"])
 

@@ -190,7 +190,7 @@ where = "x < ({width})/3"
 
 
 def regular_solution() -> tuple[str, str, float, float, float]:
-    """Both texts, and f0, l, t0 (MODELS.md 1.1: f0 = RT/V_m, l = sqrt(kappa V_m/RT), t0 = l^2/D)."""
+    """Both texts, and f0, l, t0 (f0 = RT/V_m, l = sqrt(kappa V_m/RT), t0 = l^2/D)."""
     T, V_m, omega, kappa, D = 1000.0, 9e-6, 25300.0, 12e-9, 1e-17
     f0 = R * T / V_m
     l = math.sqrt(kappa / f0)
