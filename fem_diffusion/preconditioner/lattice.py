@@ -65,7 +65,7 @@ class Lattice:
     def of(cls, operators: EliminatedOperators) -> Lattice | None:
         """None where vertices do not fill a lattice of two or three dimensions, or cells are no simplices. Collective."""
         geometry, comm = operators.formulation.geometry, operators.comm
-        if geometry.dimension == 1 or geometry.mesh.ufl_cell().cellname() not in ("triangle", "tetrahedron"):
+        if geometry.dimension == 1 or geometry.mesh.topology.cell_type.name not in ("triangle", "tetrahedron"):
             return None  # K of rectangles has masses that are not lumped
         places, lengths = [], []
         for x in geometry.wrap(operators.formulation.x)[: geometry.dimension]:
