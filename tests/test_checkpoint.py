@@ -17,7 +17,9 @@ from mpi4py import MPI
 from fem_diffusion import Problem, checkpoint, run
 from fem_diffusion.checkpoint import Checkpoint, find
 from fem_diffusion.errors import InputError
+from fem_diffusion.numbering import number_vertices
 from fem_diffusion.preconditioner import choice
+from fem_diffusion.system import System
 
 COMM = MPI.COMM_WORLD
 
@@ -240,9 +242,6 @@ def test_another_mesh_is_refused(folder: Path) -> None:
         moved = problem(folder, WELD.replace("cells = 40", "cells = 38") if "less" in text else WELD.replace("size = 1\n", "size = 1.1\n"))
         found = find(out, "latest") if COMM.rank == 0 else None
         found = COMM.bcast(found)
-        from fem_diffusion.numbering import number_vertices
-        from fem_diffusion.system import System
-
         system = System(moved, COMM)
         with pytest.raises(InputError, match=message):
             found.vectors(system, number_vertices(system.formulation.scalar_space))
