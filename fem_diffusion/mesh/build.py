@@ -27,6 +27,11 @@ _BOX_CELL = {
     "tensor": (dmesh.CellType.interval, dmesh.CellType.quadrilateral, dmesh.CellType.hexahedron),
 }
 
+# DOLFINx's partitioner draws the same numbers every time, but with threads of its own Scotch (7.0) uses them in an order of chance: the same
+# mesh on the same ranks would be cut differently from run to run, and no result, not even a restarted one, would be the same to the last bit.
+os.environ.setdefault("SCOTCH_PTHREAD_NUMBER", "1")
+os.environ.setdefault("SCOTCH_DETERMINISTIC", "1")  # read since 7.0.10
+
 
 def build(source: Mesh, directory: Path, comm: MPI.Comm, scale: float = 1.0) -> Geometry:
     """The mesh of a problem in `directory`; coordinates are divided by `scale`.
