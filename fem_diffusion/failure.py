@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from mpi4py import MPI
 
+from .preconditioner import Direct
+
 if TYPE_CHECKING:
     from .newton import NotConverged
     from .system import System
@@ -88,7 +90,7 @@ def advice(system: System, cause: Cause) -> str:
     """What to try, a sentence."""
     charged, tolerance = system.model.charged, system.given.time.tolerance
     robust = "another formulation" if charged else "another scheme ('convex-split' is the most robust)"
-    direct = system.linear.options.get("pc_type") == "lu"
+    direct = isinstance(system.linear, Direct)
     memory = "give the factors more room, -- -mat_mumps_icntl_14 200, or take an iterative solver, -- -ksp_type fgmres -pc_type ilu"
     factors = "take factors, -- -ksp_type preonly -pc_type lu -pc_factor_mat_solver_type mumps"
     takes = system.model.source or any(given.flux for given in system.problem.boundary.values())

@@ -15,7 +15,7 @@ from .old_jacobian import MOST, OldJacobian
 from .operators import Operators
 from .parallel import global_max, global_sum
 from .place import Place
-from .preconditioner import Direct, LinearSolver
+from .preconditioner import LinearSolver
 
 # any of these, and of the linear solver's, can be set after `--`
 DEFAULTS = {
@@ -112,14 +112,13 @@ class Newton:
         operators: Operators,
         norms: Norms,
         limit: Callable[[np.ndarray, np.ndarray], bool] | None,
+        linear: LinearSolver,
         watched: slice = slice(None),
-        linear: LinearSolver | None = None,
         prefix: str = "",
         **options: Any,
     ) -> None:
         self.operators, self.norms, self._limits, self._watched = operators, norms, limit, watched
-        self.linear = linear or Direct()
-        self._prefix, self._defaults = prefix, DEFAULTS | self.linear.options | options
+        self.linear, self._prefix, self._defaults = linear, prefix, DEFAULTS | linear.options | options
         self._old = OldJacobian(norms.comm, norms.weights, norms.block)
         self.snes: PETSc.SNES | None = None
         self._residuals: list[float] = []

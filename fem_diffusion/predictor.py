@@ -94,7 +94,7 @@ class Predictor:
         norms = Norms(system.comm, formulation.whole_volume, formulation.block)
         linear = choose_linear_solver(formulation, conditions, PREFIX)
         linear.keeps = False  # a guess must not depend on those before: no checkpoint remembers them
-        newton = Newton(operators, norms, None, linear=linear, prefix=PREFIX, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
+        newton = Newton(operators, norms, None, linear, prefix=PREFIX, snes_atol=ROUGH, snes_stol=ROUGH, snes_max_it=12)
         return formulation, conditions, newton
 
     def _smallest(self) -> float:

@@ -65,7 +65,7 @@ class System:
         self.linear = self._linear_solver()
         self.branch = self._branch()
         norms = Norms(comm, self.formulation.whole_volume, self.operators.block)
-        self.newton = Newton(self.operators, norms, self._limit(), self._watched, self.linear)
+        self.newton = Newton(self.operators, norms, self._limit(), self.linear, self._watched)
         self.newton.formulation = self.formulation
         self.poisson = Poisson(self.formulation, self.conditions) if self.model.charged else None
         self.predictor = Predictor(self) if isinstance(self.formulation, Entropy) and may_predict(self.model) else None

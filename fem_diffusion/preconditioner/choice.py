@@ -7,7 +7,7 @@ from petsc4py import PETSc
 
 from ..conditions import Conditions
 from ..formulation import ConcentrationPotential, Entropy, Formulation, Fractions
-from .base import Direct, LinearSolver, Multigrid
+from .base import Direct, LinearSolver, Multigrid, factors
 from .charged import TwoLevel, TwoLevelInFractions
 
 LARGEST_DIRECT = {1: np.inf, 2: 200_000, 3: 25_000}
@@ -33,7 +33,7 @@ def choose(formulation: Formulation, conditions: Conditions, prefix: str = "") -
     model = formulation.model
     unknowns, dimension = formulation.space.dofmap.index_map.size_global * formulation.block, formulation.geometry.dimension
     keeps = isinstance(formulation, (Entropy, Fractions)) and unknowns >= SMALLEST_KEPT[dimension]
-    possible: list[LinearSolver] = [Direct(keeps)]
+    possible: list[LinearSolver] = [Direct(factors(formulation.comm, unknowns), keeps)]
     if model.charged and isinstance(formulation, Entropy):
         possible.append(TwoLevel(formulation.comm, conditions.held, np.array(model.charges)))
     elif model.charged and isinstance(formulation, Fractions):

@@ -13,7 +13,7 @@ from petsc4py import PETSc
 from ..elimination import EliminatedOperators, combined
 from ..parallel import global_max, global_sum
 from ..place import Place
-from .base import ONE_CYCLE, Direct, Iterative
+from .base import ONE_CYCLE, Iterative, factors
 from .lattice import Lattice
 
 Array = np.ndarray
@@ -310,7 +310,7 @@ class Factors(_OfShell):
         state.array_w[:] = self._operators.formulation.fields.ravel()
         whole.jacobian(state)
         if self._direct is None:
-            self._direct = _configured(whole.jacobian_matrix, Direct().options)
+            self._direct = _configured(whole.jacobian_matrix, factors(self._operators.comm, whole.jacobian_matrix.getSize()[0]))
             self._right, self._left = whole.vector(), whole.vector()
         self._direct.setUp()
         self._step, self._fresh = step, True
@@ -447,7 +447,7 @@ def _configured(matrix: PETSc.Mat, options: dict[str, Any]) -> PETSc.KSP:
     for key, value in options.items():
         database[key] = value
     solver.setFromOptions()
+    solver.setUp()  # which makes solvers inside that read theirs
     for key in options:
         database.delValue(key)
-    solver.setUp()
     return solver
