@@ -73,6 +73,9 @@ class EliminatedOperators:
         self._exchange = self._assembled(formulation.exchange_balance(v, imposed))
         self._column = self.stiffness.createVecRight(), self.stiffness.createVecLeft()
         self._size = self.volume.size * self.n
+        shape = (len(self.volume), self.n)
+        self._work, self._scaled = (np.empty(shape), np.empty(shape)), np.empty(shape[0])  # making room takes longer than filling it
+        self._held, self._held_force = np.nonzero(self.held_c), np.nonzero(self.held_mu & ~self.held_c)
         self.is_open = bool(global_sum(self.comm, int(self.held_mu.any())))
         self.is_small = self.space.dofmap.index_map.size_global * self.n < SMALL
         self.is_closed = not self.is_open and self._exchange is None
@@ -197,9 +200,10 @@ class EliminatedOperators:
         fields[:, : self.n], fields[:, self.n :] = c, mu
         self.formulation.changed()
         rows = self._mass_balance(c, mu)
-        free = self.held_mu & ~self.held_c
-        rows[free] = (force - self.volume * mu)[free]
-        rows[self.held_c] = (self.volume * (c - given[:, : self.n]))[self.held_c]
+        vertices, held = self._held_force[0], self._held_force
+        rows[held] = force[held] - self.volume[vertices, 0] * mu[held]
+        vertices, held = self._held[0], self._held
+        rows[held] = self.volume[vertices, 0] * (c - given[:, : self.n])[held]
         r.array_w[:] = rows.ravel()
 
     def balance(self) -> Array:
@@ -218,9 +222,8 @@ class EliminatedOperators:
         """F'(c), (vertices, n)"""
         force = self.volume * self._local.potential(c.T, self.formulation.old_concentrations.T, *self._place_and_time).T
         if self.kappa.any():
-            force += combined(
-                self.kappa,
-                self._times_stiffness(self.formulation.scheme.variation(LINEAR_VARIATION, c, self.formulation.old_concentrations)),
+            self._add_stiffness(
+                self.kappa, self.formulation.scheme.variation(LINEAR_VARIATION, c, self.formulation.old_concentrations), force
             )
         if self._rest is not None:
             force += self._rest.vector()
@@ -232,7 +235,7 @@ class EliminatedOperators:
         before = formulation.c_before.x.array[: self._size].reshape(-1, self.n)
         rows = float(formulation.a0.value) * self.volume * (c - before)
         if self.mobility is not None:
-            rows += float(formulation.dt.value) * combined(self.mobility, self._times_stiffness(mu))
+            self._add_stiffness(float(formulation.dt.value) * self.mobility, mu, rows)
         for part in (self._fluxes, self._exchange):
             if part is not None:
                 _put(self._mu, mu)
@@ -248,16 +251,15 @@ class EliminatedOperators:
     def _held_values(self) -> Array:
         return self._conditions.held_values() if self.held_mu.any() else np.zeros((len(self.volume), 2 * self.n))
 
-    def _times_stiffness(self, values: Array) -> Array:
-        """K of each column, (vertices, n)"""
+    def _add_stiffness(self, matrix: Array, values: Array, rows: Array) -> None:
+        """rows_i += sum_j A_ij K v_j, (vertices, n)"""
         x, y = self._column
-        products = np.empty((self.n, len(values)))
-        for column, product in zip(values.T, products, strict=True):
-            x.placeArray(np.ascontiguousarray(column))
-            y.placeArray(product)
+        for j, column in enumerate(matrix.T):
+            x.array_w[:] = values[:, j]
             self.stiffness.mult(x, y)
-            x.resetArray(), y.resetArray()
-        return products.T
+            for i in np.flatnonzero(column):
+                product, sum_i = y.array_r, rows[:, i]
+                sum_i += product if column[i] == 1.0 else np.multiply(product, column[i], out=self._scaled)
 
     # -- the Jacobian ---------------------------------------------------------------------------------------------------------
 
@@ -273,29 +275,32 @@ class EliminatedOperators:
 
     def mult(self, matrix: PETSc.Mat, x: PETSc.Vec, y: PETSc.Vec) -> None:
         """y = R'(c) x, as PETSc asks."""
-        dc = x.array_r.reshape(-1, self.n)
-        force = self._second_variation(dc)
-        dmu = force / self.volume
-        dmu[self.held_mu] = 0.0
-        rows = float(self.formulation.a0.value) * self.volume * dc
+        dc, rows = x.array_r.reshape(-1, self.n), y.array_w.reshape(-1, self.n)
+        force, dmu = self._work
+        self._second_variation(dc, force)
+        np.divide(force, self.volume, out=dmu)
+        if self.is_open:
+            dmu[self.held_mu] = 0.0
+        np.multiply(self.volume, dc, out=rows)
+        rows *= float(self.formulation.a0.value)
         if self.mobility is not None:
-            rows += float(self.formulation.dt.value) * combined(self.mobility, self._times_stiffness(dmu))
+            self._add_stiffness(float(self.formulation.dt.value) * self.mobility, dmu, rows)
         for part in (self._fluxes, self._exchange):
             if part is not None:
                 rows += part.derivative(dc, dmu)
-        free = self.held_mu & ~self.held_c
-        rows[free] = force[free]
-        rows[self.held_c] = (self.volume * dc)[self.held_c]
-        y.array_w[:] = rows.ravel()
+        rows[self._held_force] = force[self._held_force]
+        rows[self._held] = self.volume[self._held[0], 0] * dc[self._held]
 
-    def _second_variation(self, dc: Array) -> Array:
-        """F''(c) dc of the scheme, (vertices, n)"""
-        force: Array = np.einsum("vij,vj->vi", self.curvature, dc) if self.n > 1 else self.curvature[:, 0] * dc
+    def _second_variation(self, dc: Array, force: Array) -> None:
+        """force = F''(c) dc of the scheme, (vertices, n)"""
+        if self.n > 1:
+            np.einsum("vij,vj->vi", self.curvature, dc, out=force)
+        else:
+            np.multiply(self.curvature[:, 0], dc, out=force)
         if self.kappa.any():
-            force += self.implicit * combined(self.kappa, self._times_stiffness(dc))
+            self._add_stiffness(self.implicit * self.kappa, dc, force)
         if self._rest is not None:
             force += self._rest.derivative(dc)
-        return force
 
     def second_variation_diagonal(self) -> Array:
         """Of F'' without what is assembled, (vertices, n)"""
@@ -317,7 +322,9 @@ class EliminatedOperators:
         f = self._local.density(c.T, *self._place_and_time)
         own = float(self.volume[:, 0] @ f)
         if self.kappa.any():
-            own += 0.5 * float(np.sum(c * combined(self.kappa, self._times_stiffness(c))))
+            force = np.zeros_like(c)
+            self._add_stiffness(self.kappa, c, force)
+            own += 0.5 * float(np.sum(c * force))
         if self._energy_of_rest is not None:
             _put(self._c, c)
             own += float(fem.assemble_scalar(self._energy_of_rest).real)
@@ -328,7 +335,9 @@ class EliminatedOperators:
         fields = self.formulation.fields
         mu = fields[:, self.n :].copy()
         if self.mobility is not None:
-            return float(global_sum(self.comm, np.sum(mu * combined(self.mobility, self._times_stiffness(mu)))))
+            rows = np.zeros_like(mu)
+            self._add_stiffness(self.mobility, mu, rows)
+            return float(global_sum(self.comm, np.sum(mu * rows)))
         assert self._fluxes is not None
         self._see(fields[:, : self.n].copy())
         _put(self._mu, mu)
