@@ -152,12 +152,16 @@ def sweep(
         if slurm:
             _say(sweep_by_slurm(problem, ranges, folder, changed, jobs=jobs, petsc=petsc or []))
             return
-        if part is not None:
-            failures = sweep_part(problem, ranges, folder, _part(part), changed)
-        elif collect:
-            failures = sweep_tables(problem, ranges, folder, changed)
-        else:
-            failures = run_sweep(problem, ranges, folder, changed, jobs=jobs or 1, petsc=petsc or [])
+        try:
+            if part is not None:
+                failures = sweep_part(problem, ranges, folder, _part(part), changed)
+            elif collect:
+                failures = sweep_tables(problem, ranges, folder, changed)
+            else:
+                failures = run_sweep(problem, ranges, folder, changed, jobs=jobs or 1, petsc=petsc or [])
+        except Stopped as stopped:
+            stopped.again = f"-o {folder}"
+            raise
         if part is None:
             _say(_contents(folder, clock.perf_counter() - started))
         if failures:
@@ -366,7 +370,7 @@ def _guarded(work: Callable[[], None]) -> None:
     try:
         work()
     except Stopped as stopped:
-        _say(f"{stopped}: the same command with --restart goes on")
+        _say(f"{stopped}: the same command with {stopped.again} goes on")
         raise typer.Exit(128 + stopped.number) from None
     except (InputError, StepFailed, NotCertified, OutputError) as error:
         _end_together(error, CODES[type(error)])

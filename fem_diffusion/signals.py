@@ -18,11 +18,14 @@ SAME = 1.0
 
 
 class Stopped(Exception):
-    """A signal asked the run to stop, on all ranks alike (exit code 128 + its number)."""
+    """A signal asked the run to stop, on all ranks alike (exit code 128 + its number).
+
+    again: with what the same command goes on
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
+        self.number, self.again = number, "--restart"
 
 
 class Requests:

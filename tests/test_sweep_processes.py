@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time as clock
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -195,6 +197,33 @@ def test_a_sweep_of_processes_goes_on(done: tuple[Path, subprocess.CompletedProc
     assert (other.returncode, "has the results of another problem" in other.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_signal_ends_all_processes_and_the_sweep_goes_on(folder: Path, jobs: str) -> None:
+    """Sent to the process that was started, alone; each point that ran is saved, and goes on from there."""
+    (folder / "membrane.toml").write_text(MEMBRANE.replace("end = 100, steady = true", "end = 5, step = 0.01"))
+    sweep = ("sweep", "membrane.toml", "--over", "species.A.diffusivity=1,2,3", "-o", "out", "--jobs", jobs)
+    running = subprocess.Popen([sys.executable, "-m", "fem_diffusion", *sweep], cwd=folder, stdout=subprocess.PIPE, text=True)
+    histories = [folder / f"out/points/diffusivity={D}/history.csv" for D in range(1, int(jobs) + 1)]
+    deadline = clock.monotonic() + 60
+    while not all(path.exists() and path.stat().st_size > 5000 for path in histories):
+        assert running.poll() is None and clock.monotonic() < deadline
+        clock.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    said, _ = running.communicate(timeout=30)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM: the same command with -o out goes on" in said
+    rows = [path.read_bytes() for path in histories]
+    for path in histories:
+        assert json.loads((path.parent / "provenance.json").read_text())["outcome"].startswith("stopped by SIGTERM after step ")
+        assert (path.parent / "checkpoint/latest").exists()
+    assert not (folder / "out/points/diffusivity=3").exists()
+    again = launch(folder, *sweep)
+    assert again.returncode == 0
+    for path, before in zip(histories, rows, strict=True):
+        assert path.read_bytes().startswith(before)
+    assert len(table(folder / "out")) == 3
+
+
 def test_processes_are_not_for_mpirun(folder: Path) -> None:
     (folder / "membrane.toml").write_text(MEMBRANE)
     for option in (("--jobs", "2"), ("--slurm",)):
@@ -229,6 +258,14 @@ def test_array_of_slurm_jobs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [row["outcome"].split(":")[0] for row in rows] == ["reached the end", "failed", "reached the end"]
     assert [float(rows[k]["mass_A"]) for k in (0, 2)] == pytest.approx([0.6, 0.6 - 0.1 * 0.1], rel=1e-12)
     assert (folder / "out/sweep.html").exists()
+
+    for part, asked in (("exit 140", "requeue 7\n"), ("exit 143", "")):  # stopped before the time was up, and by scancel
+        for name, text in (("srun", part), ("scontrol", 'echo "$@"')):
+            (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tools / name).chmod(stat.S_IRWXU)
+        task = os.environ | {"SLURM_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
+        ended = subprocess.run(["bash", "out/sweep.sbatch"], cwd=folder, env=task, capture_output=True, text=True)
+        assert (f"exit {ended.returncode}", ended.stdout) == (part, asked)
 
     script = folder / "out/sweep.sbatch"
     script.write_text(script.read_text().replace("04:00:00", "08:00:00"))  # an edited script is submitted as it is

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from mpi4py import MPI
 
 from ..errors import InputError
+from ..signals import SAVE, STOP, Stopped
 from .ranges import Range
 
 
@@ -50,16 +53,40 @@ def require_no_mpirun(comm: MPI.Comm, option: str) -> None:
 
 
 def run_all(commands: Sequence[Sequence[str]], most: int, after_each: Callable[[], None]) -> None:
-    """Run the commands, at most so many at a time. What they find is in their folders, and how they ended too."""
+    """Run the commands, at most so many at a time. What they find is in their folders, and how they ended too.
+
+    Signals that ask to save or to stop are passed on; raises Stopped when all that ran have ended on one.
+    """
     environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | os.environ  # they share the cores
-    with ThreadPoolExecutor(most) as pool:
-        running = [pool.submit(subprocess.run, command, env=environment, stderr=subprocess.PIPE, text=True) for command in commands]
-        try:
-            for done in as_completed(running):
+    running: set[subprocess.Popen[str]] = set()
+    asked: list[int] = []
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        if number in STOP:
+            asked.append(number)
+        for process in tuple(running):
+            process.send_signal(number)
+
+    def complete(command: Sequence[str]) -> None:
+        if asked:
+            return
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            running.add(process)
+            if asked:  # since it was started, and before it was known to run
+                process.send_signal(asked[0])
+            _, said = process.communicate()
+            running.discard(process)
+        if process.returncode not in (0, 3) and not asked:  # 3: some points failed, which they say in their folders
+            print(said, file=sys.stderr, end="")
+
+    before = {number: signal.signal(number, pass_on) for number in (*SAVE, *STOP)}
+    try:
+        with ThreadPoolExecutor(most) as pool:
+            for done in as_completed([pool.submit(complete, command) for command in commands]):
+                done.result()
                 after_each()
-                result = done.result()
-                if result.returncode not in (0, 3):  # 3: some points failed, which they say in their folders
-                    print(result.stderr, file=sys.stderr, end="")
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C reaches those that run by itself
-            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise Stopped(asked[0])

@@ -21,6 +21,8 @@ _SCRIPT = """#!/usr/bin/env bash
 #SBATCH --ntasks-per-node=1       # ranks{more}
 #SBATCH --cpus-per-task=1
 #SBATCH --time={time}
+#SBATCH --signal=USR2@120         # so many seconds before the end what runs saves itself and stops
+#SBATCH --requeue --open-mode=append
 #SBATCH --output={folder}/{log}
 {array}##SBATCH --partition=standard     # remove one # where the site asks for these
 ##SBATCH --account=project
@@ -34,7 +36,10 @@ cd {here}
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 export XDG_CACHE_HOME=${{XDG_CACHE_HOME:-$HOME/.cache}}   # compiled forms: on a file system that all nodes see
 
-exec srun {command}
+code=0
+srun {command} || code=$?
+[[ $code != 140 ]] || scontrol requeue "$SLURM_JOB_ID" # 128 + SIGUSR2: saved, and to be gone on with
+exit "$code"
 """
 
 
