@@ -5,7 +5,7 @@
 The first step from an initial state, at a short and at a long step. For each problem the table has, by the cells along an edge: iterations per
 linear system, mean (largest), and the iterations of Newton's method; and, for the largest mesh, the most memory
 that was added on all ranks (mesh, equations, solver), by unknown: what earlier problems have left free is not counted, so use --only for it.
-Every problem has its iterative solver, however small it is. `mpirun -n 4 --oversubscribe` gives the counts on ranks.
+Every problem has its iterative solver and its tolerances, however small it is. `mpirun -n 4 --oversubscribe` gives the counts on ranks.
 
 Charged species (bulk fractions 0.4 of a lattice, Debye length 0.01) start from the uniform reservoir; the potential at the electrode, on half
 of x = 0, rises by 2.5 thermal volts at a time, with a solution of the same step's equations at each.
@@ -40,6 +40,7 @@ from fem_diffusion import (
     Term,
     Time,
     continuation,
+    elimination,
 )
 from fem_diffusion.free_energy import Electrostatic
 from fem_diffusion.mobility import VolumeExclusion
@@ -87,7 +88,7 @@ def main() -> None:
     dimension = int(given[0]) if given else 2
     cells = [int(n) for n in given[1:]] or SIDES[dimension]
     PETSc.Options().insertString(" ".join(options))
-    choice.LARGEST_DIRECT = dict.fromkeys((1, 2, 3), 0.0)
+    choice.LARGEST_DIRECT, elimination.SMALL = dict.fromkeys((1, 2, 3), 0.0), 0
     for kind in (gradient_flow.OnLattice, gradient_flow.Factorised):
         kind.many = np.inf
     table: dict[tuple[str, str], list[str]] = {}

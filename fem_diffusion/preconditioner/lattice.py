@@ -27,19 +27,21 @@ class Lattice:
         g(M^-1 K) M^-1 = V g(theta) V^T,    V = V_x (x) V_y
 
     M_x and K_x are what the mesh' own M and K are for functions of x alone: distances may vary, and ends may be joined. Where all are joined it is
-    exact; else but for the volumes at the corners of a rectangle, and at the edges of a box. The products with V_x, a full matrix, are in
-    single precision: it serves a preconditioner.
+    exact; else but for the volumes at the corners of a rectangle, and at the edges of a box.
 
     Ranks share the lattice in slabs across the first axis, and for what is done along that, across the second.
 
-    theta: eigenvalues of M^-1 K in the shape of the (last) slab
+    theta:   eigenvalues of M^-1 K in the shape of the (last) slab
+    largest: of them on all ranks
     """
 
     def __init__(self, operators: EliminatedOperators, places: Array, lengths: list[int]) -> None:
         comm = operators.comm
         pairs = [_waves(operators, place, length) for place, length in zip(places, lengths, strict=True)]
         size = float(global_sum(comm, operators.volume.sum()))  # in each axis' matrices, where it should stand once
-        self._waves = [(V * size ** (0.5 - 0.5 / len(lengths))).astype(np.float32) for _, V in pairs]
+        waves = [V * size ** (0.5 - 0.5 / len(lengths)) for _, V in pairs]
+        self._waves = {np.dtype(kind): [V.astype(kind) for V in waves] for kind in (np.float32, np.float64)}
+        self.largest = sum(float(theta.max()) for theta, _ in pairs)
 
         mine = _share(comm, lengths[0])
         self._first = [len(mine), *lengths[1:]]
@@ -84,18 +86,19 @@ class Lattice:
         return cls(operators, np.array(places), lengths)
 
     def apply(self, g: Array, r: PETSc.Vec, y: PETSc.Vec) -> None:
-        """y = g(M^-1 K) M^-1 r, given g at theta in single precision."""
-        inner = range(1 if self._turn else 0, len(self._waves))
+        """y = g(M^-1 K) M^-1 r, given g at theta, in single or double precision as g is."""
+        waves = self._waves[g.dtype]
+        inner = range(1 if self._turn else 0, len(waves))
         self._to_slabs.scatter(r, self._values)
-        values = self._values.array_r.astype(np.float32).reshape(self._first)
+        values = self._values.array_r.astype(g.dtype).reshape(self._first)
         for axis in inner:
-            values = _along(axis, values, self._waves[axis])
+            values = _along(axis, values, waves[axis])
         if self._turn is None:
             values *= g
         else:
             values = self._filtered_along_first(g, values)
         for axis in inner:
-            values = _along(axis, values, self._waves[axis].T)
+            values = _along(axis, values, waves[axis].T)
         self._values.array_w[:] = values.ravel()
         self._to_slabs.scatter(self._values, y, mode=PETSc.ScatterMode.REVERSE)
 
@@ -104,11 +107,12 @@ class Lattice:
         assert self._turn is not None
         self._values.array_w[:] = values.ravel()
         self._turn.scatter(self._values, self._turned)
-        turned = _along(1, self._turned.array_r.astype(np.float32).reshape(self._second), self._waves[0])
+        waves = self._waves[g.dtype][0]
+        turned = _along(1, self._turned.array_r.astype(g.dtype).reshape(self._second), waves)
         turned *= g
-        self._turned.array_w[:] = _along(1, turned, self._waves[0].T).ravel()
+        self._turned.array_w[:] = _along(1, turned, waves.T).ravel()
         self._turn.scatter(self._turned, self._values, mode=PETSc.ScatterMode.REVERSE)
-        return self._values.array_r.astype(np.float32).reshape(self._first)
+        return self._values.array_r.astype(g.dtype).reshape(self._first)
 
 
 def _waves(operators: EliminatedOperators, place: Array, length: int) -> tuple[Array, Array]:
