@@ -200,7 +200,7 @@ def test_a_sweep_of_processes_goes_on(done: tuple[Path, subprocess.CompletedProc
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_a_signal_ends_all_processes_and_the_sweep_goes_on(folder: Path, jobs: str) -> None:
     """Sent to the process that was started, alone; each point that ran is saved, and goes on from there."""
-    (folder / "membrane.toml").write_text(MEMBRANE.replace("end = 100, steady = true", "end = 5, step = 0.01"))
+    (folder / "membrane.toml").write_text(MEMBRANE.replace("end = 100, steady = true", "end = 10, step = 0.01"))
     sweep = ("sweep", "membrane.toml", "--over", "species.A.diffusivity=1,2,3", "-o", "out", "--jobs", jobs)
     running = subprocess.Popen([sys.executable, "-m", "fem_diffusion", *sweep], cwd=folder, stdout=subprocess.PIPE, text=True)
     histories = [folder / f"out/points/diffusivity={D}/history.csv" for D in range(1, int(jobs) + 1)]
