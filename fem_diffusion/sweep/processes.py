@@ -82,9 +82,13 @@ def run_all(commands: Sequence[Sequence[str]], most: int, after_each: Callable[[
     before = {number: signal.signal(number, pass_on) for number in (*SAVE, *STOP)}
     try:
         with ThreadPoolExecutor(most) as pool:
-            for done in as_completed([pool.submit(complete, command) for command in commands]):
-                done.result()
-                after_each()
+            try:
+                for done in as_completed([pool.submit(complete, command) for command in commands]):
+                    done.result()
+                    after_each()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # a full disk, say: nothing more is begun
+                raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
